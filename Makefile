@@ -1,0 +1,53 @@
+# make run, make test: nothing else has to be typed on a fresh Debian or Ubuntu.
+
+PYTHON ?= python3
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+bin := $(VENV)/bin
+# Says that wspy is built as the sources are now, and installed in place with what the tests need.
+stamp := $(VENV)/.wspy-installed
+sources := setup.py pyproject.toml $(wildcard csrc/*/*.c csrc/*/*.h)
+bench_venv := $(VENV)-bench
+
+.PHONY: help run test build bench clean
+
+help:
+	@echo "make run     build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
+	@echo "make test    build wspy and run every test (ARGS='-k name' goes to pytest)"
+	@echo "make bench   build wspy and measure it beside other servers"
+	@echo "make clean   remove everything that was built"
+	@echo "PYTHON=$(PYTHON) VENV=$(VENV) can be set too."
+
+run: $(stamp)
+	@exec $(bin)/python -m wspy chat --host $(HOST) --port $(PORT)
+
+test: $(stamp)
+	@$(bin)/python -m pytest $(ARGS)
+
+build: $(stamp)
+
+# An editable install puts the extension into wspy/, so that the checkout and what is installed are
+# one and the same; an edit of a Python file needs no new build.
+$(stamp): $(sources) scripts/system.sh
+	@sh scripts/system.sh $(PYTHON)
+	@$(bin)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "building wspy for $$($(bin)/python -V) in $(VENV)"
+	@$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+bench: $(bench_venv)/.wspy-installed
+	@$(bench_venv)/bin/python bench/echo.py $(ARGS)
+
+# Not in place, and in an environment of its own, with the versions that bench/requirements.txt pins.
+$(bench_venv)/.wspy-installed: $(sources) bench/requirements.txt $(wildcard wspy/*.py wspy/cli/*)
+	@sh scripts/system.sh $(PYTHON) libuv1
+	@$(bench_venv)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(bench_venv)
+	@echo "building wspy and its peers in $(bench_venv)"
+	@$(bench_venv)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(bench_venv) build dist *.egg-info wspy/*.so .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

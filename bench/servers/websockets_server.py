@@ -1,0 +1,25 @@
+"""Echo server with websockets: asyncio serve, no compression. Usage: websockets_server.py PORT"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+from websockets.asyncio.server import ServerConnection, serve
+
+
+async def echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+async def main(port: int) -> None:
+    async with serve(
+        echo, "127.0.0.1", port, compression=None, max_size=16 * 1024 * 1024
+    ) as server:
+        await server.serve_forever()
+
+
+loops = import_module("uvloop" if find_spec("uvloop") else "asyncio")
+loops.run(main(int(sys.argv[1])))

@@ -1,0 +1,47 @@
+/* batch.c: events in order. See batch.h. */
+#include "batch.h"
+
+#include "err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_CAP 8
+#define KEEP_CAP 16384 /* events whose memory is kept between ticks: half a megabyte */
+
+int ws_batch_push(struct ws_batch *b, const struct ws_event *ev) {
+    if (b->n == b->cap) {
+        size_t cap = b->cap ? b->cap * 2 : FIRST_CAP;
+        if (cap > SIZE_MAX / sizeof *b->events) return WS_ERR_MEMORY;
+        struct ws_event *events = realloc(b->events, cap * sizeof *events);
+        if (!events) return WS_ERR_MEMORY;
+        b->events = events;
+        b->cap = cap;
+    }
+    b->events[b->n++] = *ev;
+    return 0;
+}
+
+int ws_batch_push_owned(struct ws_batch *b, const struct ws_event *ev) {
+    struct ws_event copy = *ev;
+    if (!ev->owned && !ev->object && ev->len) {
+        copy.data = malloc(ev->len);
+        if (!copy.data) return WS_ERR_MEMORY;
+        memcpy(copy.data, ev->data, ev->len);
+        copy.owned = true;
+    }
+    int err = ws_batch_push(b, &copy);
+    if (err < 0 && copy.owned && !ev->owned) free(copy.data);
+    return err;
+}
+
+void ws_batch_reset(struct ws_batch *b) {
+    b->n = 0;
+    if (b->cap > KEEP_CAP) ws_batch_fini(b);
+}
+
+void ws_batch_fini(struct ws_batch *b) {
+    free(b->events);
+    b->events = NULL;
+    b->n = b->cap = 0;
+}

@@ -1,0 +1,50 @@
+/* batch.h: what the loop has read and the handlers have not seen yet: events in order.
+ *
+ * The loop has one batch a tick. A connection's lane, where its events wait while it is over its high-water mark, is a batch too; there
+ * every event owns its bytes. */
+#ifndef WS_BATCH_H
+#define WS_BATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ws_conn;
+
+enum ws_event_kind {
+    WS_EVENT_OPEN,    /* data: the 101 answer */
+    WS_EVENT_MESSAGE, /* data, len, text, ascii; object if it was received into one */
+    WS_EVENT_BUFFER,  /* len: memory asked for, text: for what */
+    WS_EVENT_CLOSE,   /* the peer's close frame: code, data: reason */
+    WS_EVENT_FAIL,    /* the peer broke a rule: code to close with, data: reason */
+    WS_EVENT_END,     /* the connection is over; code: enum ws_close_kind */
+    WS_EVENT_DRAIN,   /* the queue is short again */
+    WS_EVENT_LOG,     /* code: level, data: a line; conn is NULL */
+};
+
+struct ws_event {
+    struct ws_conn *conn; /* borrowed: a connection outlives its events */
+    uint8_t *data;
+    size_t len;
+    void *object; /* owned */
+    uint16_t code;
+    uint8_t kind;
+    bool text;
+    bool ascii;
+    bool owned; /* data is to be freed with the event */
+};
+
+struct ws_batch {
+    struct ws_event *events; /* owned */
+    size_t n, cap;
+};
+
+/* Appends a copy of the event; what it owns is taken. 0 or WS_ERR_MEMORY (nothing taken). */
+int ws_batch_push(struct ws_batch *b, const struct ws_event *ev);
+/* Like push, but bytes that the event borrows are copied first. */
+int ws_batch_push_owned(struct ws_batch *b, const struct ws_event *ev);
+/* Empties it without a look at what the events own; keeps its memory for the next tick unless it is large. */
+void ws_batch_reset(struct ws_batch *b);
+void ws_batch_fini(struct ws_batch *b);
+
+#endif

@@ -1,0 +1,527 @@
+/* conn.c: a connection's life and what it reads. What it writes: conn_send.c. */
+#include "conn.h"
+
+#include "handshake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINGER_MAX (64u * 1024) /* bytes read and thrown away behind an error answer */
+
+/* ---- life ---- */
+
+struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *address) {
+    struct ws_conn *c = calloc(1, sizeof *c);
+    struct ws_http_reader *reader = malloc(sizeof *reader);
+    if (!c || !reader) {
+        free(c);
+        free(reader);
+        return NULL;
+    }
+    ws_http_reader_init(reader, WS_HTTP_REQUEST, t->options->max_header_size, t->options->max_headers);
+    c->reader = reader;
+    c->tick = t;
+    c->fd = fd;
+    c->address = *address;
+    c->node.id = ++*t->last_id;
+    c->state = WS_CONN_HEAD;
+    c->code = 1006;
+    c->linger_left = LINGER_MAX;
+    atomic_init(&c->refs, 1);
+    ws_conn_deadline(c, t->options->handshake_timeout_ms);
+    return c;
+}
+
+void ws_conn_ref(struct ws_conn *c) {
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+}
+
+void ws_conn_unref(struct ws_conn *c) {
+    if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1) return;
+    free(c->head);
+    free(c->reason);
+    free(c->sent_reason);
+    free(c);
+}
+
+/* What only a living connection needs. The head, the address and the close's words stay for those who hold a reference. */
+static void free_working_memory(struct ws_conn *c) {
+    struct ws_tick *t = c->tick;
+    ws_conn_drop_queue(c);
+    ws_proto_fini(&c->proto);
+    ws_buf_fini(&c->pending);
+    free(c->reader);
+    c->reader = NULL;
+    free(c->pong);
+    c->pong = NULL;
+    if (c->lane) {
+        for (size_t i = 0; i < c->lane->n; i++) ws_dispatch_drop(t, &c->lane->events[i]);
+        ws_batch_fini(c->lane);
+        free(c->lane);
+        c->lane = NULL;
+    }
+    if (c->object) {
+        struct ws_event ev = {.object = c->object};
+        c->object = NULL;
+        ws_dispatch_drop(t, &ev);
+    }
+}
+
+void ws_conn_bury(struct ws_conn *c) {
+    ws_timer_disarm(&c->tick->wheel, &c->timer);
+    free_working_memory(c);
+    atomic_store(&c->open, false);
+    ws_sock_close(c->fd);
+    c->fd = -1;
+    ws_conn_unref(c);
+}
+
+void ws_conn_die(struct ws_conn *c) {
+    struct ws_tick *t = c->tick;
+    c->state = WS_CONN_DEAD;
+    if (c->is_dead) return;
+    c->is_dead = true;
+    c->next_dead = t->dead;
+    t->dead = c;
+}
+
+void ws_conn_touch(struct ws_conn *c) {
+    if (c->is_touched) return;
+    c->is_touched = true;
+    c->next_touched = c->tick->touched;
+    c->tick->touched = c;
+}
+
+void ws_conn_make_ready(struct ws_conn *c) {
+    if (c->is_ready) return;
+    c->is_ready = true;
+    c->next_ready = c->tick->ready;
+    c->tick->ready = c;
+}
+
+void ws_conn_mark_overdue(struct ws_conn *c) {
+    if (c->is_overdue) return;
+    c->is_overdue = true;
+    c->next_overdue = c->tick->overdue;
+    c->tick->overdue = c;
+}
+
+void ws_conn_deadline(struct ws_conn *c, uint32_t delay_ms) {
+    struct ws_tick *t = c->tick;
+    if (delay_ms) ws_timer_arm(&t->wheel, &c->timer, t->now_ms, delay_ms);
+    else ws_timer_disarm(&t->wheel, &c->timer);
+}
+
+void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind) {
+    if (c->close_kind == WS_CLOSE_NONE) c->close_kind = (uint8_t)kind;
+}
+
+/* ---- events ---- */
+
+void ws_conn_event(struct ws_conn *c, const struct ws_event *ev) {
+    struct ws_event full = *ev;
+    full.conn = c;
+    if (ws_batch_push(&c->tick->batch, &full) == 0) return;
+    if (full.owned) free(full.data);
+    if (full.object) c->object = full.object; /* released with the connection */
+    c->eof = true;                            /* what is lost cannot be skipped: nothing more is read */
+    c->must_end = WS_CLOSE_ERROR;
+    ws_conn_make_ready(c);
+}
+
+void ws_conn_end(struct ws_conn *c, enum ws_close_kind kind) {
+    struct ws_event ev = {.kind = WS_EVENT_END, .code = (uint16_t)kind};
+    c->eof = true;
+    ws_conn_event(c, &ev);
+    ws_conn_touch(c); /* it is not to be watched any more */
+}
+
+/* The peer has ended its side, or the socket is broken. */
+static void peer_gone(struct ws_conn *c, enum ws_close_kind kind) {
+    if (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING) {
+        ws_conn_end(c, kind);
+    } else if (c->state == WS_CONN_LINGER && c->queue.n && !c->broken) {
+        c->eof = true; /* a peer that only ended its sending side still gets the answer */
+        ws_conn_touch(c);
+    } else {
+        ws_conn_die(c);
+    }
+}
+
+void ws_conn_hangup(struct ws_conn *c) {
+    if (c->eof || c->state == WS_CONN_DEAD) return;
+    c->broken = true;
+    peer_gone(c, WS_CLOSE_RESET);
+}
+
+/* ---- handshake ---- */
+
+/* Answers with an error or a page; then the connection lingers until the peer has read it. */
+static void answer(struct ws_conn *c, const uint8_t *data, size_t len, bool lasting) {
+    if (ws_conn_send_http(c, data, len, lasting) < 0) {
+        ws_conn_die(c);
+        return;
+    }
+    ws_conn_linger(c);
+}
+
+static void refuse(struct ws_conn *c, int status, const char *detail, bool head_only) {
+    char text[WS_HANDSHAKE_ERROR_MAX], address[WS_ADDRESS_TEXT_MAX];
+    size_t len = ws_handshake_error(text, status, detail, head_only);
+    ws_count(&c->tick->counters->refused, 1);
+    ws_address_text(address, &c->address);
+    ws_tick_log(c->tick, WS_LINE_REFUSED, WS_LOG_INFO, "%s:%u refused with %d: %s", address, c->address.port, status,
+                detail);
+    answer(c, (const uint8_t *)text, len, false);
+}
+
+static const char *reader_detail(int status) {
+    switch (status) {
+    case 414: return "the request line is too long";
+    case 431: return "the request head is too large";
+    case 505: return "HTTP/1.1 is needed";
+    default: return "this is not HTTP";
+    }
+}
+
+/* A request without upgrade: a page if there is one. */
+static void plain_request(struct ws_conn *c, const struct ws_http_head *head) {
+    const struct ws_page *page = ws_pages_find(c->tick->pages, head->path);
+    bool head_only = ws_slice_is(head->method, "HEAD");
+    if (page) {
+        answer(c, page->answer, head_only ? page->head_len : page->len, true);
+    } else if (c->tick->pages->n) {
+        refuse(c, 404, "no page here", head_only);
+    } else {
+        /* RFC 9110 section 15.5.22: the server "refuses to perform the request using the current protocol". */
+        refuse(c, 426, "a WebSocket handshake is needed here", head_only);
+    }
+}
+
+/* A valid upgrade: keeps the head, and tells the batch. The answer is given in dispatch. */
+static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8_t *head, size_t head_len) {
+    char answer_text[WS_HANDSHAKE_ANSWER_MAX];
+    size_t len = ws_handshake_answer(answer_text, h);
+    uint8_t *copy = malloc(head_len);
+    if (!copy) {
+        ws_conn_die(c);
+        return;
+    }
+    memcpy(copy, head, head_len);
+    c->head = copy;
+    c->head_len = (uint32_t)head_len;
+    c->state = WS_CONN_ANSWERING;
+    ws_conn_deadline(c, 0);
+    ws_proto_init(&c->proto, WS_ROLE_SERVER, c->tick->simd, c->tick->options->max_message_size,
+                  c->tick->options->max_fragments);
+
+    uint8_t *kept = ws_arena_take(&c->tick->in, len);
+    struct ws_event ev = {.kind = WS_EVENT_OPEN, .len = len, .owned = !kept};
+    if (!kept) kept = malloc(len);
+    if (!kept) {
+        ws_conn_die(c);
+        return;
+    }
+    memcpy(kept, answer_text, len);
+    ev.data = kept;
+    ws_conn_event(c, &ev);
+}
+
+static void judge_head(struct ws_conn *c, const uint8_t *data, size_t size) {
+    struct ws_http_head head;
+    struct ws_handshake h;
+    if (ws_http_head_parse(&head, WS_HTTP_REQUEST, data, size) < 0) {
+        refuse(c, 400, "the request target is malformed", false);
+        return;
+    }
+    ws_handshake_check(&h, &head, c->tick->rules);
+    switch (h.kind) {
+    case WS_HANDSHAKE_UPGRADE: upgrade(c, &h, data, size); break;
+    case WS_HANDSHAKE_PLAIN: plain_request(c, &head); break;
+    case WS_HANDSHAKE_REFUSED: refuse(c, h.status, h.detail, ws_slice_is(head.method, "HEAD")); break;
+    }
+}
+
+/* Bytes of the request head. Each is scanned once; only a head in pieces is copied. */
+static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
+    struct ws_buf *pending = &c->pending;
+    bool pieces = pending->len > 0;
+    if (pieces) {
+        if (ws_buf_append(pending, data, len) < 0) {
+            ws_conn_die(c);
+            return;
+        }
+        data = pending->data;
+        len = pending->len;
+    }
+    int size = ws_http_reader_feed(c->reader, data, len);
+    if (size < 0) {
+        refuse(c, c->reader->status, reader_detail(c->reader->status), false);
+    } else if (size == 0) {
+        if (!pieces && ws_buf_append(pending, data, len) < 0) ws_conn_die(c);
+        return;
+    } else {
+        judge_head(c, data, (size_t)size);
+    }
+    free(c->reader);
+    c->reader = NULL;
+    /* What came behind the head waits until the handshake is answered; behind anything else it is thrown away: a request
+     * that was refused is never followed by another one. */
+    size_t rest = size > 0 && c->state == WS_CONN_ANSWERING ? len - (size_t)size : 0;
+    if (pieces) ws_buf_consume(pending, len - rest);
+    else if (rest && ws_buf_append(pending, data + (len - rest), rest) < 0) ws_conn_die(c);
+    if (!pending->len) ws_buf_fini(pending);
+}
+
+/* ---- frames ---- */
+
+/* RFC 6455 section 5.5.3: several pings may be answered with one pong, "for the most recently processed Ping frame". */
+static void keep_pong(struct ws_conn *c, const struct ws_proto_event *ev) {
+    if (c->state != WS_CONN_OPEN || c->broken) return;
+    if (!c->pong) c->pong = malloc(126);
+    if (!c->pong) return; /* a ping without a pong is the least that can go wrong now */
+    c->pong[0] = (char)ev->len;
+    if (ev->len) memcpy(c->pong + 1, ev->data, ev->len);
+    ws_conn_touch(c);
+}
+
+static void close_or_fail_event(struct ws_conn *c, const struct ws_proto_event *pe) {
+    struct ws_event ev = {
+        .kind = pe->kind == WS_PROTO_CLOSE ? WS_EVENT_CLOSE : WS_EVENT_FAIL, .code = pe->code, .data = pe->data, .len = pe->len};
+    if (pe->kind == WS_PROTO_CLOSE && pe->len) { /* its bytes are the parser's: they may go with the next feed */
+        ev.data = malloc(pe->len);
+        ev.owned = true;
+        if (!ev.data) {
+            ev.owned = false;
+            ev.len = 0;
+        } else {
+            memcpy(ev.data, pe->data, pe->len);
+        }
+    }
+    ws_conn_event(c, &ev);
+}
+
+static void take_event(struct ws_conn *c, const struct ws_proto_event *pe) {
+    struct ws_event ev = {.kind = WS_EVENT_MESSAGE,
+                          .data = pe->data,
+                          .len = pe->len,
+                          .text = pe->text,
+                          .ascii = pe->ascii,
+                          .owned = pe->owned};
+    switch (pe->kind) {
+    case WS_PROTO_NONE: break;
+    case WS_PROTO_MESSAGE:
+        if (!pe->data) {
+            ev.object = c->object;
+            ev.data = c->object_data;
+            c->object = NULL;
+        }
+        ws_conn_event(c, &ev);
+        break;
+    case WS_PROTO_PING: keep_pong(c, pe); break;
+    case WS_PROTO_PONG: break; /* 5.5.3: "A response to an unsolicited Pong frame is not expected." */
+    case WS_PROTO_BUFFER:
+        ev.kind = WS_EVENT_BUFFER;
+        c->awaits_buffer = true;
+        ws_conn_event(c, &ev);
+        break;
+    case WS_PROTO_CLOSE:
+    case WS_PROTO_FAIL: close_or_fail_event(c, pe); break;
+    }
+}
+
+static void out_of_memory(struct ws_conn *c) {
+    struct ws_proto_event ev = {.kind = WS_PROTO_FAIL, .code = 1011};
+    close_or_fail_event(c, &ev);
+}
+
+static void feed_frames(struct ws_conn *c, uint8_t *data, size_t len) {
+    while (len && !c->proto.ended) {
+        struct ws_proto_event ev;
+        ptrdiff_t n = ws_proto_feed(&c->proto, data, len, &ev);
+        if (n < 0) {
+            out_of_memory(c);
+            return;
+        }
+        data += n;
+        len -= (size_t)n;
+        take_event(c, &ev);
+    }
+}
+
+/* ---- reading ---- */
+
+static void linger_read(struct ws_conn *c, size_t n) {
+    /* A WebSocket peer owes us its FIN, and close_timeout bounds the wait. Behind an error answer it may still send a little. */
+    if (c->opened) return;
+    if (n >= c->linger_left) ws_conn_die(c);
+    else c->linger_left -= (uint32_t)n;
+}
+
+static void took(struct ws_conn *c, uint8_t *data, size_t n) {
+    switch ((enum ws_conn_state)c->state) {
+    case WS_CONN_HEAD: feed_head(c, data, n); break;
+    case WS_CONN_OPEN:
+    case WS_CONN_CLOSING: feed_frames(c, data, n); break;
+    case WS_CONN_LINGER: linger_read(c, n); break;
+    case WS_CONN_ANSWERING:
+    case WS_CONN_DEAD: break;
+    }
+}
+
+static void read_failed(struct ws_conn *c, ssize_t n) {
+    if (n == 0) {
+        peer_gone(c, WS_CLOSE_EOF);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        c->broken = true;
+        peer_gone(c, WS_CLOSE_RESET);
+    }
+}
+
+/* The rest of a large message straight into its object, and what follows it into the arena: one system call. */
+static void read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
+    struct ws_arena *in = &c->tick->in;
+    struct iovec iov[2] = {{.iov_base = at, .iov_len = room < WS_TICK_READ_MAX ? room : WS_TICK_READ_MAX}};
+    int pieces = 1;
+    if (room < WS_TICK_READ_MAX) {
+        iov[1].iov_base = in->data + in->used;
+        iov[1].iov_len = WS_TICK_READ_MAX - room;
+        pieces = 2;
+    }
+    ssize_t n = ws_sock_readv(c->fd, iov, pieces);
+    if (n <= 0) {
+        read_failed(c, n);
+        return;
+    }
+    size_t direct = (size_t)n < room ? (size_t)n : room, behind = (size_t)n - direct;
+    struct ws_proto_event ev;
+    if (ws_proto_direct_feed(&c->proto, direct, &ev) < 0) out_of_memory(c);
+    else take_event(c, &ev);
+    if (behind) feed_frames(c, ws_arena_take(in, behind), behind);
+}
+
+void ws_conn_read(struct ws_conn *c) {
+    struct ws_arena *in = &c->tick->in;
+    uint8_t *at;
+    if (!(ws_conn_interest(c) & WS_POLL_IN)) return; /* it was given up or paused since the wait */
+    size_t room = c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING ? ws_proto_direct_room(&c->proto, &at) : 0;
+    if (room) {
+        read_direct(c, at, room);
+        return;
+    }
+    at = in->data + in->used; /* the loop has made sure that READ_MAX fits */
+    ssize_t n = ws_sock_read(c->fd, at, WS_TICK_READ_MAX);
+    if (n <= 0) {
+        read_failed(c, n);
+        return;
+    }
+    size_t events = c->tick->batch.n;
+    in->used += (size_t)n;
+    took(c, at, (size_t)n);
+    if (c->tick->batch.n == events) in->used = (size_t)(at - in->data); /* nothing points there */
+}
+
+void ws_conn_resume(struct ws_conn *c) {
+    if (c->must_end) {
+        enum ws_close_kind kind = c->must_end;
+        c->must_end = WS_CLOSE_NONE;
+        ws_conn_end(c, kind);
+        return;
+    }
+    if (c->lane && (!c->paused || c->state != WS_CONN_OPEN)) {
+        struct ws_batch *lane = c->lane;
+        c->lane = NULL;
+        for (size_t i = 0; i < lane->n; i++) ws_conn_event(c, &lane->events[i]);
+        ws_batch_fini(lane);
+        free(lane);
+    }
+    if (c->pending.len && (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING)) {
+        uint8_t *data = ws_arena_take(&c->tick->in, c->pending.len);
+        if (!data) { /* no room in this tick */
+            ws_conn_make_ready(c);
+            return;
+        }
+        size_t len = c->pending.len;
+        memcpy(data, c->pending.data, len);
+        ws_buf_fini(&c->pending);
+        feed_frames(c, data, len);
+    }
+    ws_conn_touch(c); /* it may be read again */
+}
+
+uint32_t ws_conn_interest(const struct ws_conn *c) {
+    uint32_t events = c->queue.n && !c->broken ? WS_POLL_OUT : 0;
+    bool in = false;
+    switch ((enum ws_conn_state)c->state) {
+    case WS_CONN_HEAD:
+    case WS_CONN_LINGER: in = true; break;
+    case WS_CONN_OPEN: in = !c->paused && !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended; break;
+    case WS_CONN_CLOSING: in = !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended; break;
+    case WS_CONN_ANSWERING:
+    case WS_CONN_DEAD: break;
+    }
+    return in && !c->eof ? events | WS_POLL_IN : events;
+}
+
+/* ---- deadlines ---- */
+
+void ws_conn_give_up(struct ws_conn *c) {
+    if (ws_timer_is_armed(&c->timer)) return; /* something came and moved the deadline */
+    switch ((enum ws_conn_state)c->state) {
+    case WS_CONN_HEAD:
+        refuse(c, 408, "the request head did not come in time", false);
+        free(c->reader);
+        c->reader = NULL;
+        ws_buf_fini(&c->pending);
+        break;
+    case WS_CONN_CLOSING:
+        if (!c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_NONE);
+        break;
+    case WS_CONN_LINGER: ws_conn_die(c); break;
+    case WS_CONN_ANSWERING:
+    case WS_CONN_OPEN:
+    case WS_CONN_DEAD: break;
+    }
+}
+
+/* ---- what users ask ---- */
+
+uint64_t ws_conn_id(const struct ws_conn *c) {
+    return c->node.id;
+}
+
+bool ws_conn_is_open(const struct ws_conn *c) {
+    return atomic_load_explicit(&c->open, memory_order_acquire);
+}
+
+size_t ws_conn_backlog(const struct ws_conn *c) {
+    return atomic_load_explicit(&c->backlog, memory_order_relaxed) + atomic_load_explicit(&c->posted, memory_order_relaxed);
+}
+
+void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out) {
+    *out = c->address;
+}
+
+struct ws_slice ws_conn_get_head(const struct ws_conn *c) {
+    return (struct ws_slice){.data = (const char *)c->head, .len = c->head_len};
+}
+
+bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
+    *out = (struct ws_close){
+        .code = c->told ? c->code : 1006,
+        .sent_code = c->sent_code,
+        .reason = {.data = c->reason ? c->reason : "", .len = c->reason_len},
+        .sent_reason = {.data = c->sent_reason ? c->sent_reason : "", .len = c->sent_reason_len},
+        .kind = (enum ws_close_kind)c->close_kind,
+    };
+    return c->told;
+}
+
+void *ws_conn_get_user(const struct ws_conn *c) {
+    return c->user;
+}
+
+void ws_conn_set_user(struct ws_conn *c, void *user) {
+    c->user = user;
+}

@@ -1,0 +1,358 @@
+/* conn_send.c: what a connection queues, writes and says last. Reading: conn.c. */
+#include "conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALL_MAX 4096      /* frames up to this go into the arena, neighbours into one piece */
+#define PIECES_MAX 64       /* of one system call */
+#define LINGER_DEFAULT 5000 /* ms, where close_timeout is off: a refused request is no closing handshake */
+
+static void set_backlog(struct ws_conn *c) {
+    atomic_store_explicit(&c->backlog, c->queue.bytes, memory_order_relaxed);
+}
+
+static int push(struct ws_conn *c, const struct ws_queue_entry *e) {
+    int err = ws_queue_push(&c->queue, e);
+    if (err < 0) return err;
+    set_backlog(c);
+    ws_conn_touch(c);
+    return 0;
+}
+
+void ws_conn_drop_queue(struct ws_conn *c) {
+    size_t n = ws_queue_clear(&c->queue, &c->tick->released);
+    if (n) ws_count(&c->tick->counters->dropped_sent, n);
+    set_backlog(c);
+}
+
+/* ---- messages ---- */
+
+static uint8_t opcode_of(const struct ws_payload *p) {
+    return p->text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY;
+}
+
+/* A block with the whole frame. NULL: out of memory. */
+static struct ws_msg *encode(const struct ws_conn *c, const struct ws_payload *p) {
+    size_t size = ws_proto_frame_size(&c->proto, p->len);
+    if (p->object) {
+        uint8_t header[WS_FRAME_HEADER_MAX];
+        struct ws_frame f = {.fin = true, .opcode = opcode_of(p), .len = p->len};
+        return ws_msg_new_object(p->object, p->data, p->len, header, ws_frame_write(header, &f));
+    }
+    struct ws_msg *m = ws_msg_new(size);
+    if (m) ws_proto_frame_write(&c->proto, m->bytes, opcode_of(p), p->data, p->len, 0);
+    return m;
+}
+
+static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
+    size_t size = ws_proto_frame_size(&c->proto, p->len);
+    struct ws_queue_entry e = {.len = size, .kind = WS_QUEUE_MESSAGE};
+    /* A blocked connection's bytes would have to be copied out of the arena again at the tick's end. */
+    uint8_t *at = size <= SMALL_MAX && !c->blocked ? ws_arena_take(&c->tick->out, size) : NULL;
+    if (at) {
+        ws_proto_frame_write(&c->proto, at, opcode_of(p), p->data, p->len, 0);
+        e.data = at;
+    } else {
+        e.msg = encode(c, p);
+        if (!e.msg) return WS_ERR_MEMORY;
+        e.data = e.msg->data;
+    }
+    if (push(c, &e) < 0) {
+        if (e.msg) ws_msg_free(e.msg); /* the object stays the caller's */
+        return WS_ERR_MEMORY;
+    }
+    ws_count(&c->tick->counters->sent, 1);
+    return 0;
+}
+
+static bool is_over(const struct ws_conn *c, size_t bytes) {
+    return bytes > c->tick->options->high_water;
+}
+
+static bool is_full(const struct ws_conn *c, size_t bytes) {
+    return c->tick->options->max_backlog && bytes >= c->tick->options->max_backlog;
+}
+
+static void write_queue(struct ws_conn *c);
+static void close_here(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind);
+
+/* The bound is reached: the policy "close" throws away what is not sealed and ends the connection with 1013. */
+static void overflow(struct ws_conn *c) {
+    static const char why[] = "the backlog is full";
+    size_t n = ws_queue_discard(&c->queue, &c->tick->released);
+    ws_count(&c->tick->counters->dropped_sent, n);
+    set_backlog(c);
+    ws_tick_log(c->tick, WS_LINE_BACKLOG, WS_LOG_WARNING,
+                "connection %llu closed with 1013: its backlog reached max_backlog, %zu messages dropped",
+                (unsigned long long)c->node.id, n);
+    close_here(c, 1013, (struct ws_slice){why, sizeof why - 1}, WS_CLOSE_BACKLOG);
+}
+
+static int send_here(struct ws_conn *c, const struct ws_payload *p) {
+    if (c->state != WS_CONN_OPEN || c->broken || c->eof) {
+        ws_count(&c->tick->counters->dropped_sent, 1);
+        return WS_SENT_DROPPED;
+    }
+    if (is_full(c, c->queue.bytes)) {
+        write_queue(c); /* before the policy acts: perhaps the kernel takes it now */
+        if (is_full(c, c->queue.bytes)) {
+            if (atomic_exchange(&c->open, false)) overflow(c);
+            ws_count(&c->tick->counters->dropped_sent, 1);
+            return WS_SENT_DROPPED;
+        }
+    }
+    int err = queue_message(c, p);
+    if (err < 0) return err;
+    if (!is_over(c, c->queue.bytes)) return WS_SENT;
+    c->wants_drain = true;
+    return WS_SENT_OVER;
+}
+
+/* ---- other threads ---- */
+
+static struct ws_mail *new_mail(struct ws_conn *c, enum ws_mail_kind kind, size_t reason_len) {
+    struct ws_mail *mail = calloc(1, sizeof *mail + reason_len);
+    if (!mail) return NULL;
+    ws_conn_ref(c);
+    mail->conn = c;
+    mail->kind = (uint8_t)kind;
+    return mail;
+}
+
+static void post(struct ws_conn *c, struct ws_mail *mail) {
+    if (ws_mailbox_post(&c->tick->mailbox, mail)) ws_wake_signal(&c->tick->wake);
+}
+
+static int post_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
+    struct ws_mail *mail = new_mail(c, WS_MAIL_CLOSE, reason.len);
+    if (!mail) return WS_ERR_MEMORY;
+    mail->code = code;
+    mail->close_kind = (uint8_t)kind;
+    mail->reason_len = (uint8_t)reason.len;
+    if (reason.len) memcpy(mail->reason, reason.data, reason.len);
+    post(c, mail);
+    return 0;
+}
+
+/* The payload counts in the backlog from here on, so that a mailbox is bounded. */
+static int post_message(struct ws_conn *c, const struct ws_payload *p) {
+    size_t size = ws_proto_frame_size(&c->proto, p->len);
+    size_t before = atomic_fetch_add_explicit(&c->posted, size, memory_order_relaxed) +
+                    atomic_load_explicit(&c->backlog, memory_order_relaxed);
+    int result = WS_SENT_DROPPED;
+    if (is_full(c, before)) {
+        static const char why[] = "the backlog is full";
+        atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
+        if (atomic_exchange(&c->open, false) &&
+            post_close(c, 1013, (struct ws_slice){why, sizeof why - 1}, WS_CLOSE_BACKLOG) < 0) {
+            atomic_store(&c->open, true); /* the next send tries again */
+            result = WS_ERR_MEMORY;
+        }
+        goto refused;
+    }
+    result = WS_ERR_MEMORY;
+    struct ws_msg *msg = encode(c, p);
+    struct ws_mail *mail = msg ? new_mail(c, WS_MAIL_SEND, 0) : NULL;
+    if (!mail) {
+        if (msg) ws_msg_free(msg);
+        goto refused;
+    }
+    mail->msg = msg;
+    bool over = is_over(c, before + size);
+    if (over) atomic_store(&c->drain_asked, true);
+    post(c, mail);
+    return over ? WS_SENT_OVER : WS_SENT;
+
+refused:
+    atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
+    return result;
+}
+
+static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
+    size_t size = ws_msg_size(mail->msg);
+    struct ws_queue_entry e = {.data = mail->msg->data, .len = size, .msg = mail->msg, .kind = WS_QUEUE_MESSAGE};
+    atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
+    if (atomic_exchange(&c->drain_asked, false)) c->wants_drain = true;
+    if (c->state == WS_CONN_OPEN && !c->broken && !c->eof && push(c, &e) == 0) {
+        ws_count(&c->tick->counters->sent, 1);
+        return;
+    }
+    /* The peer has gone, or we closed before: the sender could not know. */
+    struct ws_msg *last = ws_msg_unref(mail->msg);
+    if (last) {
+        last->next = c->tick->released.first;
+        c->tick->released.first = last;
+        c->tick->released.bytes += last->len;
+    }
+    ws_count(&c->tick->counters->dropped_sent, 1);
+}
+
+void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail) {
+    if (mail->kind == WS_MAIL_SEND) {
+        apply_message(c, mail);
+    } else if (c->state == WS_CONN_OPEN) {
+        struct ws_slice reason = {mail->reason, mail->reason_len};
+        if (mail->close_kind == WS_CLOSE_BACKLOG) overflow(c);
+        else close_here(c, mail->code, reason, mail->close_kind);
+    }
+}
+
+/* ---- what users ask ---- */
+
+int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload) {
+    if (!ws_conn_is_open(c)) return WS_ERR_CLOSED;
+    return ws_tick_is_owner(c->tick) ? send_here(c, payload) : post_message(c, payload);
+}
+
+bool ws_close_code_is_sendable(int code) {
+    return code >= 0 && ws_proto_code_is_valid((unsigned)code);
+}
+
+int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
+    if (!atomic_exchange(&c->open, false)) return 0; /* the first one counts */
+    if (!ws_tick_is_owner(c->tick)) {
+        int err = post_close(c, code, reason, kind);
+        if (err < 0) atomic_store(&c->open, true);
+        return err;
+    }
+    if (c->state == WS_CONN_OPEN) close_here(c, code, reason, kind);
+    return 0;
+}
+
+/* ---- the end ---- */
+
+static char *copy_words(struct ws_slice words, uint8_t *len) {
+    char *copy = words.len ? malloc(words.len) : NULL;
+    if (copy) memcpy(copy, words.data, words.len);
+    *len = copy ? (uint8_t)words.len : 0;
+    return copy;
+}
+
+void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason) {
+    uint8_t payload[125];
+    if (c->sent_code) return; /* RFC 6455 section 5.5.1: one close frame, nothing behind it */
+    if (reason.len > WS_CLOSE_REASON_MAX) reason.len = WS_CLOSE_REASON_MAX;
+    c->sent_code = code;
+    c->sent_reason = copy_words(reason, &c->sent_reason_len);
+    if (c->broken) return;
+    size_t len = ws_proto_close_payload(payload, code, reason.data, reason.len);
+    struct ws_msg *m = ws_msg_new(ws_proto_frame_size(&c->proto, len));
+    struct ws_queue_entry e = {.msg = m, .kind = WS_QUEUE_CONTROL};
+    if (m) {
+        e.data = m->bytes;
+        e.len = ws_proto_frame_write(&c->proto, m->bytes, WS_OPCODE_CLOSE, payload, len, 0);
+    }
+    if (!m || push(c, &e) < 0) { /* no memory for a close frame: the peer will see the end of the stream */
+        ws_msg_unref(m);
+        c->broken = true;
+        ws_conn_touch(c);
+    }
+}
+
+/* A local close of an open connection: what was sent before goes first, what the peer still sends is dropped. */
+static void close_here(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
+    ws_conn_set_kind(c, kind);
+    ws_conn_send_close(c, code, reason);
+    c->state = WS_CONN_CLOSING;
+    c->paused = false;
+    if (!c->awaits_buffer) ws_proto_skip(&c->proto); /* else dispatch answers the BUFFER event */
+    if (c->lane) ws_conn_make_ready(c);
+    ws_conn_deadline(c, c->tick->options->close_timeout_ms);
+    ws_conn_touch(c);
+}
+
+void ws_conn_linger(struct ws_conn *c) {
+    uint32_t delay = c->tick->options->close_timeout_ms;
+    c->state = WS_CONN_LINGER;
+    ws_conn_deadline(c, delay || c->opened ? delay : LINGER_DEFAULT);
+    ws_conn_touch(c);
+}
+
+int ws_conn_send_http(struct ws_conn *c, const uint8_t *data, size_t len, bool lasting) {
+    struct ws_queue_entry e = {.data = data, .len = len, .kind = WS_QUEUE_CONTROL, .lasting = lasting};
+    if (!lasting) {
+        e.msg = ws_msg_new(len);
+        if (!e.msg) return WS_ERR_MEMORY;
+        memcpy(e.msg->bytes, data, len);
+        e.data = e.msg->bytes;
+    }
+    int err = push(c, &e);
+    if (err < 0) ws_msg_unref(e.msg);
+    return err;
+}
+
+/* ---- writing ---- */
+
+static void queue_pong(struct ws_conn *c) {
+    size_t len = (uint8_t)c->pong[0];
+    struct ws_msg *m = ws_msg_new(ws_proto_frame_size(&c->proto, len));
+    struct ws_queue_entry e = {.msg = m, .kind = WS_QUEUE_CONTROL};
+    if (m) {
+        e.data = m->bytes;
+        e.len = ws_proto_frame_write(&c->proto, m->bytes, WS_OPCODE_PONG, (const uint8_t *)c->pong + 1, len, 0);
+        /* At the next frame boundary: not stuck behind a long queue, and before a close frame. */
+        if (ws_queue_push_next(&c->queue, &e) < 0) ws_msg_unref(m);
+    }
+    free(c->pong);
+    c->pong = NULL;
+}
+
+/* Writes until the queue is empty or the kernel is full. */
+static void write_queue(struct ws_conn *c) {
+    struct iovec iov[PIECES_MAX];
+    c->blocked = false;
+    while (c->queue.n && !c->broken) {
+        size_t total;
+        int n = ws_queue_gather(&c->queue, iov, PIECES_MAX, &total);
+        ssize_t done = ws_sock_writev(c->fd, iov, n);
+        if (done < 0) {
+            if (errno == EAGAIN || errno == EWOULDBLOCK) c->blocked = true;
+            else c->broken = true; /* what the peer sent before it went is still read; then EOF ends it */
+            break;
+        }
+        ws_queue_consume(&c->queue, (size_t)done, &c->tick->released);
+        if ((size_t)done < total) { /* full: asking again now would only tell EAGAIN */
+            c->blocked = true;
+            break;
+        }
+    }
+    if (c->broken) ws_conn_drop_queue(c);
+    set_backlog(c);
+}
+
+/* What follows from the length of the queue. */
+static void judge_backlog(struct ws_conn *c) {
+    size_t low = c->tick->options->high_water / 2;
+    if (c->state != WS_CONN_OPEN) {
+        c->paused = false;
+    } else if (is_over(c, c->queue.bytes)) {
+        c->paused = true;
+    } else if (c->queue.bytes <= low) {
+        c->paused = false;
+        if (c->wants_drain && !c->broken && !c->eof) {
+            struct ws_event ev = {.kind = WS_EVENT_DRAIN};
+            c->wants_drain = false;
+            ws_conn_event(c, &ev);
+        }
+    }
+    if (c->lane && !c->paused) ws_conn_make_ready(c);
+}
+
+void ws_conn_flush(struct ws_conn *c) {
+    if (c->state == WS_CONN_DEAD) return;
+    if (c->pong && c->state == WS_CONN_OPEN) queue_pong(c);
+    write_queue(c);
+    /* The arena is given out anew in the next tick. */
+    if (ws_queue_settle(&c->queue) < 0) {
+        c->broken = true;
+        ws_conn_drop_queue(c);
+    }
+    if (c->state == WS_CONN_LINGER && !c->queue.n && !c->shut) {
+        c->shut = true;
+        if (c->eof) ws_conn_die(c);
+        else ws_sock_shutdown(c->fd);
+    }
+    judge_backlog(c);
+}

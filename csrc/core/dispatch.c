@@ -1,0 +1,175 @@
+/* dispatch.c: the events of a tick, in order, to the handlers: the one place where the rules of a connection's end and of its lane meet. */
+#include "conn.h"
+
+#include <stdlib.h>
+
+void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev) {
+    if (ev->owned) free(ev->data);
+    if (ev->object) t->handlers->release(t->user, ev->object);
+    ev->owned = false;
+    ev->object = NULL;
+}
+
+/* ---- the lane ---- */
+
+/* A connection over its high-water mark takes no more events: the rest of its batch waits, so that a handler that only answers
+ * never reaches max_backlog. What waits once keeps all that follows behind it. */
+static bool must_wait(const struct ws_conn *c, const struct ws_event *ev) {
+    if (ev->kind == WS_EVENT_BUFFER || ev->kind == WS_EVENT_DRAIN) return false; /* no handler sees them in order */
+    if (c->lane) return true;
+    return ev->kind == WS_EVENT_MESSAGE && c->state == WS_CONN_OPEN && c->queue.bytes > c->tick->options->high_water;
+}
+
+static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
+    if (!c->lane) c->lane = calloc(1, sizeof *c->lane);
+    if (c->lane && ws_batch_push_owned(c->lane, ev) == 0) {
+        ev->owned = false; /* the lane's now */
+        ev->object = NULL;
+    } else { /* a gap in the order is worse than an end */
+        c->eof = true;
+        c->must_end = WS_CLOSE_ERROR;
+        ws_conn_make_ready(c);
+    }
+    ws_conn_touch(c); /* the flush decides when it goes on */
+}
+
+/* ---- the end ---- */
+
+/* on_close, once; the connection is closed for its users from the start of it. */
+static void tell_close(struct ws_conn *c) {
+    struct ws_tick *t = c->tick;
+    struct ws_close close;
+    if (c->told || !c->opened) return;
+    atomic_store(&c->open, false);
+    c->told = true;
+    ws_conn_get_close(c, &close);
+    if (t->handlers->on_close) t->handlers->on_close(t->user, c, &close);
+    ws_registry_del(&t->registry, &c->node);
+    ws_count(&t->counters->closed, 1);
+    if (c->object) { /* a large message that never came to its end */
+        t->handlers->release(t->user, c->object);
+        c->object = NULL;
+    }
+}
+
+static void on_peer_close(struct ws_conn *c, struct ws_event *ev) {
+    ws_conn_set_kind(c, WS_CLOSE_PEER);
+    /* RFC 6455 section 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it
+     * received." Not sent if ours went first. */
+    ws_conn_send_close(c, ev->code, (struct ws_slice){"", 0});
+    c->code = ev->code;
+    if (ev->owned) {
+        c->reason = (char *)ev->data;
+        c->reason_len = (uint8_t)ev->len;
+        ev->owned = false;
+    }
+    ws_conn_linger(c);
+    tell_close(c);
+}
+
+static void on_fail(struct ws_conn *c, const struct ws_event *ev) {
+    struct ws_slice why = {(const char *)ev->data, ev->len};
+    ws_conn_set_kind(c, ev->code == 1009 ? WS_CLOSE_LIMIT : ev->code == 1011 ? WS_CLOSE_ERROR : WS_CLOSE_PROTOCOL);
+    ws_tick_log(c->tick, WS_LINE_PROTOCOL, WS_LOG_INFO, "connection %llu closed with %u: %.*s",
+                (unsigned long long)c->node.id, ev->code, (int)why.len, why.data ? why.data : "");
+    ws_conn_send_close(c, ev->code, why);
+    ws_conn_linger(c);
+    tell_close(c);
+}
+
+static void on_end(struct ws_conn *c, const struct ws_event *ev) {
+    if (ev->code != WS_CLOSE_NONE) ws_conn_set_kind(c, (enum ws_close_kind)ev->code);
+    ws_conn_drop_queue(c);
+    ws_conn_die(c);
+    tell_close(c);
+}
+
+/* ---- events ---- */
+
+static void on_open(struct ws_conn *c, const struct ws_event *ev) {
+    struct ws_tick *t = c->tick;
+    if (ws_registry_add(&t->registry, &c->node) < 0 || ws_conn_send_http(c, ev->data, ev->len, false) < 0) {
+        if (t->registry.n && ws_registry_find(&t->registry, c->node.id)) ws_registry_del(&t->registry, &c->node);
+        ws_conn_die(c);
+        return;
+    }
+    c->state = WS_CONN_OPEN;
+    c->opened = true;
+    atomic_store(&c->open, true);
+    ws_count(&t->counters->opened, 1);
+    if (c->pending.len) ws_conn_make_ready(c);
+    if (t->handlers->on_open) t->handlers->on_open(t->user, c);
+}
+
+static void on_message(struct ws_conn *c, struct ws_event *ev) {
+    struct ws_tick *t = c->tick;
+    struct ws_message m = {.data = ev->data, .len = ev->len, .text = ev->text, .ascii = ev->ascii, .object = ev->object};
+    if (c->state != WS_CONN_OPEN || !ws_conn_is_open(c)) {
+        ws_count(&t->counters->dropped_received, 1); /* a local close came first */
+        return;
+    }
+    ws_count(&t->counters->received, 1);
+    if (!t->handlers->on_message) return;
+    ev->object = NULL; /* the handler's */
+    t->handlers->on_message(t->user, c, &m);
+}
+
+static void on_buffer(struct ws_conn *c, const struct ws_event *ev) {
+    struct ws_tick *t = c->tick;
+    struct ws_event failed = {.kind = WS_EVENT_FAIL, .conn = c, .code = 1011};
+    c->awaits_buffer = false;
+    ws_conn_touch(c); /* to be read again */
+    if (c->proto.ended) return;
+    if (c->state != WS_CONN_OPEN || !ws_conn_is_open(c)) {
+        ws_proto_skip(&c->proto);
+        ws_count(&t->counters->dropped_received, 1);
+        return;
+    }
+    c->object = t->handlers->new_buffer(t->user, ev->len, ev->text, &c->object_data);
+    if (c->object) {
+        ws_proto_direct(&c->proto, c->object_data);
+    } else {
+        ws_proto_skip(&c->proto);
+        ws_conn_event(c, &failed); /* behind what waits, like any other violation */
+    }
+}
+
+static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
+    struct ws_conn *c = ev->conn;
+    if (ev->kind == WS_EVENT_LOG) {
+        struct ws_slice line = {(const char *)ev->data, ev->len};
+        if (t->handlers->on_log) t->handlers->on_log(t->user, (enum ws_log)ev->code, line);
+        return;
+    }
+    if (c->state == WS_CONN_DEAD) return;
+    if (must_wait(c, ev)) {
+        wait_in_lane(c, ev);
+        return;
+    }
+    /* Once on_close has been called only the end of the socket is of interest. */
+    if (c->told && ev->kind != WS_EVENT_END) return;
+    switch ((enum ws_event_kind)ev->kind) {
+    case WS_EVENT_OPEN: on_open(c, ev); break;
+    case WS_EVENT_MESSAGE: on_message(c, ev); break;
+    case WS_EVENT_BUFFER: on_buffer(c, ev); break;
+    case WS_EVENT_CLOSE: on_peer_close(c, ev); break;
+    case WS_EVENT_FAIL: on_fail(c, ev); break;
+    case WS_EVENT_END: on_end(c, ev); break;
+    case WS_EVENT_DRAIN:
+        if (ws_conn_is_open(c) && t->handlers->on_drain) t->handlers->on_drain(t->user, c);
+        break;
+    case WS_EVENT_LOG: break;
+    }
+}
+
+void ws_dispatch_batch(struct ws_tick *t, const _Atomic bool *abandoned) {
+    ws_tick_give_back(t);
+    /* The batch may grow while it is dispatched (a log line, a failure): events are copied out and the length is read anew. */
+    for (size_t i = 0; i < t->batch.n; i++) {
+        struct ws_event ev = t->batch.events[i];
+        if (!atomic_load_explicit(abandoned, memory_order_relaxed)) dispatch_one(t, &ev);
+        ws_dispatch_drop(t, &ev);
+    }
+    ws_batch_reset(&t->batch);
+    t->in.used = 0;
+}

@@ -1,0 +1,400 @@
+/* loop.c: the iteration. flush, wait, read and parse here; dispatch.c calls the handlers. See ws.h for the order. */
+#include "loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+
+#define WAKE_SLOT 0xFFFFFFFFu
+#define WATCH_SLOT 0xFFFFFFFEu
+#define FIRST_LISTENER_SLOT 0xFFFFFF00u
+#define NO_SLOT 0xFFFFFFFFu
+#define SELECT_RESERVE 32 /* descriptors below FD_SETSIZE that are not connections */
+
+/* ---- life ---- */
+
+void ws_loop_init(struct ws_loop *l) {
+    l->free_slot = NO_SLOT;
+    l->spare_fd = l->watch_fd = -1;
+    l->tick.wake.read_fd = l->tick.wake.write_fd = -1;
+    ws_mailbox_init(&l->tick.mailbox);
+}
+
+/* One descriptor a connection: 90 % of what the process may have, unless the user says otherwise. */
+static uint32_t connections_limit(const struct ws_options *o, bool is_select) {
+    struct rlimit limit;
+    uint64_t n = o->max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        if (limit.rlim_cur != limit.rlim_max) {
+            rlim_t soft = limit.rlim_cur;
+            limit.rlim_cur = limit.rlim_max;
+            if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = soft;
+        }
+        if (!n) n = limit.rlim_cur == RLIM_INFINITY ? UINT32_MAX / 2 : (uint64_t)limit.rlim_cur / 10 * 9;
+    } else if (!n) {
+        n = 1024;
+    }
+    if (is_select && n > FD_SETSIZE - SELECT_RESERVE) n = FD_SETSIZE - SELECT_RESERVE;
+    return n > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)n;
+}
+
+static int begin(struct ws_loop *l) {
+    struct ws_tick *t = &l->tick;
+    int err = ws_tick_init(t);
+    if (err < 0) return err;
+    if ((err = ws_wake_init(&t->wake)) < 0) return err;
+    if ((err = ws_poller_init(&l->poller, t->options->strategy)) < 0) return err;
+    l->has_poller = true;
+    l->max_connections = connections_limit(t->options, l->poller.ops == &ws_poll_select_ops);
+    if ((err = l->poller.ops->add(&l->poller, t->wake.read_fd, WS_POLL_IN, WAKE_SLOT)) < 0) return err;
+    for (int i = 0; i < l->n_listeners; i++)
+        if ((err = ws_sock_listen(l->listeners[i].fd, l->listen_backlog)) < 0) return err;
+    if ((err = ws_accept_arm(l)) < 0) return err;
+    l->spare_fd = ws_sock_spare();
+    return 0;
+}
+
+int ws_loop_begin(struct ws_loop *l, char why[256]) {
+    if (atomic_load(&l->begun)) {
+        snprintf(why, 256, "a server runs once");
+        return WS_ERR_ARGUMENT;
+    }
+    atomic_store(&l->tick.owner, (uintptr_t)pthread_self());
+    int err = begin(l);
+    if (err < 0) {
+        char cause[128];
+        const char *text = err == WS_ERR_SYSTEM ? strerror_r(errno, cause, sizeof cause) : ws_err_text(err);
+        snprintf(why, 256, "cannot start the loop: %s", text);
+        return err;
+    }
+    atomic_store(&l->begun, true); /* from here on stop() wakes it */
+    return 0;
+}
+
+const char *ws_loop_strategy(const struct ws_loop *l) {
+    return l->has_poller ? l->poller.ops->name : "";
+}
+
+int ws_loop_watch(struct ws_loop *l, int fd) {
+    if (l->watch_fd >= 0) l->poller.ops->del(&l->poller, l->watch_fd);
+    l->watch_fd = -1;
+    if (fd < 0) return 0;
+    int err = l->poller.ops->add(&l->poller, fd, WS_POLL_IN, WATCH_SLOT);
+    if (err == 0) l->watch_fd = fd;
+    return err;
+}
+
+/* ---- slots ---- */
+
+static int grow_slots(struct ws_loop *l) {
+    uint32_t n = l->n_slots ? l->n_slots * 2 : 64;
+    if (n >= FIRST_LISTENER_SLOT) return WS_ERR_LIMIT;
+    struct ws_slot *slots = realloc(l->slots, n * sizeof *slots);
+    if (!slots) return WS_ERR_MEMORY;
+    for (uint32_t i = l->n_slots; i < n; i++)
+        slots[i] = (struct ws_slot){.next_free = i + 1 < n ? i + 1 : NO_SLOT};
+    l->free_slot = l->n_slots;
+    l->slots = slots;
+    l->n_slots = n;
+    return 0;
+}
+
+int ws_loop_add(struct ws_loop *l, struct ws_conn *c) {
+    if (l->free_slot == NO_SLOT) {
+        int err = grow_slots(l);
+        if (err < 0) return err;
+    }
+    uint32_t i = l->free_slot;
+    struct ws_slot *slot = &l->slots[i];
+    uint64_t data = (uint64_t)slot->generation << 32 | i;
+    int err = l->poller.ops->add(&l->poller, c->fd, WS_POLL_IN, data);
+    if (err < 0) return err;
+    l->free_slot = slot->next_free;
+    slot->conn = c;
+    c->slot = i;
+    c->interest = WS_POLL_IN;
+    l->n_conns++;
+    return 0;
+}
+
+static struct ws_conn *conn_of(const struct ws_loop *l, uint64_t data) {
+    uint32_t i = (uint32_t)data;
+    if (i >= l->n_slots || l->slots[i].generation != (uint32_t)(data >> 32)) return NULL;
+    return l->slots[i].conn;
+}
+
+static uint64_t data_of(const struct ws_loop *l, const struct ws_conn *c) {
+    return (uint64_t)l->slots[c->slot].generation << 32 | c->slot;
+}
+
+static void remove_conn(struct ws_loop *l, struct ws_conn *c) {
+    struct ws_slot *slot = &l->slots[c->slot];
+    l->poller.ops->del(&l->poller, c->fd); /* before the descriptor is closed: its number may be used again at once */
+    slot->conn = NULL;
+    slot->generation++;
+    slot->next_free = l->free_slot;
+    l->free_slot = c->slot;
+    l->n_conns--;
+    ws_conn_bury(c);
+}
+
+/* ---- flush ---- */
+
+static void watch_conn(struct ws_loop *l, struct ws_conn *c) {
+    uint32_t events = ws_conn_interest(c);
+    if (c->state == WS_CONN_DEAD || events == c->interest) return;
+    if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(l, c)) < 0) ws_conn_hangup(c);
+    else c->interest = (uint8_t)events;
+}
+
+static void flush(struct ws_loop *l) {
+    struct ws_conn *c = l->tick.touched;
+    l->tick.touched = NULL;
+    while (c) {
+        struct ws_conn *next = c->next_touched;
+        c->is_touched = false;
+        ws_conn_flush(c);
+        watch_conn(l, c);
+        c = next;
+    }
+    l->tick.out.used = 0;
+}
+
+/* The tick's end: the dead leave the poller, and their descriptors are closed. One that still stands in a list waits for the next. */
+static void bury(struct ws_loop *l) {
+    struct ws_conn *c = l->tick.dead;
+    l->tick.dead = NULL;
+    while (c) {
+        struct ws_conn *next = c->next_dead;
+        if (c->is_touched || c->is_ready || c->is_overdue) {
+            c->next_dead = l->tick.dead;
+            l->tick.dead = c;
+        } else {
+            remove_conn(l, c);
+        }
+        c = next;
+    }
+}
+
+/* ---- wait ---- */
+
+static int wait_ms(const struct ws_loop *l) {
+    const struct ws_tick *t = &l->tick;
+    if (t->batch.n || t->touched || t->ready || t->overdue || t->dead || t->released.bytes > WS_TICK_RELEASE_MAX) return 0;
+    return ws_timer_wheel_wait_ms(&t->wheel, t->now_ms);
+}
+
+static void wait_ready(struct ws_loop *l) {
+    l->ready_at = 0;
+    l->ready_n = l->poller.ops->wait(&l->poller, l->ready, WS_LOOP_READY_MAX, wait_ms(l));
+    ws_tick_read_clock(&l->tick);
+    if (l->ready_n < 0) { /* no memory in the kernel, say: try again, but do not spin */
+        l->ready_n = 0;
+        ws_tick_log(&l->tick, WS_LINE_SYSTEM, WS_LOG_ERROR, "waiting for sockets failed; trying again");
+        poll(NULL, 0, 10);
+    }
+}
+
+/* ---- read ---- */
+
+static void take_mail(struct ws_loop *l) {
+    struct ws_mail *mail = ws_mailbox_take(&l->tick.mailbox);
+    while (mail) {
+        struct ws_mail *next = mail->next;
+        ws_conn_apply(mail->conn, mail);
+        ws_conn_unref(mail->conn);
+        free(mail);
+        mail = next;
+    }
+}
+
+static void resume(struct ws_loop *l) {
+    struct ws_conn *c = l->tick.ready;
+    l->tick.ready = NULL;
+    while (c) {
+        struct ws_conn *next = c->next_ready;
+        c->is_ready = false;
+        if (c->state != WS_CONN_DEAD) ws_conn_resume(c);
+        c = next;
+    }
+}
+
+static void serve_conn(struct ws_conn *c, uint32_t events) {
+    if (c->state == WS_CONN_DEAD) return;
+    if (events & (WS_POLL_OUT | WS_POLL_HUP)) ws_conn_touch(c);
+    if (events & WS_POLL_HUP && !(ws_conn_interest(c) & WS_POLL_IN)) ws_conn_hangup(c);
+    else if (events & (WS_POLL_IN | WS_POLL_HUP)) ws_conn_read(c);
+}
+
+static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
+    uint32_t slot = (uint32_t)r->data;
+    if (slot < FIRST_LISTENER_SLOT) {
+        struct ws_conn *c = conn_of(l, r->data);
+        if (c) serve_conn(c, r->events);
+    } else if (slot == WAKE_SLOT) {
+        ws_wake_drain(l->tick.wake.read_fd);
+    } else if (slot == WATCH_SLOT) {
+        ws_wake_drain(l->watch_fd);
+        l->watch_told = true;
+    } else if ((int)(slot - FIRST_LISTENER_SLOT) < l->n_listeners) {
+        ws_accept_ready(l, &l->listeners[slot - FIRST_LISTENER_SLOT]);
+    }
+}
+
+/* All sockets of one wait are served before the next wait; when the arena or the batch is full the handlers go first. */
+static void serve(struct ws_loop *l) {
+    const struct ws_tick *t = &l->tick;
+    while (l->ready_at < l->ready_n) {
+        if (t->in.cap - t->in.used < WS_TICK_READ_MAX || t->batch.n >= WS_TICK_EVENTS_MAX) return;
+        serve_one(l, &l->ready[l->ready_at++]);
+    }
+}
+
+/* ---- time ---- */
+
+static void cut(struct ws_loop *l) {
+    for (uint32_t i = 0; i < l->n_slots; i++) {
+        struct ws_conn *c = l->slots[i].conn;
+        if (!c || c->state == WS_CONN_DEAD) continue;
+        if (c->opened && !c->told) ws_conn_end(c, WS_CLOSE_SHUTDOWN);
+        else ws_conn_die(c);
+    }
+}
+
+static void on_due(void *ctx, struct ws_timer *timer) {
+    struct ws_loop *l = ctx;
+    if (timer == &l->accept_timer) {
+        if (ws_accept_arm(l) < 0) ws_timer_arm(&l->tick.wheel, timer, l->tick.now_ms, 1000);
+    } else if (timer == &l->shutdown_timer) {
+        cut(l);
+    } else {
+        ws_conn_mark_overdue((struct ws_conn *)(void *)((char *)timer - offsetof(struct ws_conn, timer)));
+    }
+}
+
+/* After a full read pass: gives up who was overdue before it, then marks who is overdue now. A handler that blocked the loop
+ * so does not kill peers whose bytes were waiting all along. */
+static void expire(struct ws_loop *l) {
+    struct ws_conn *c = l->tick.overdue;
+    l->tick.overdue = NULL;
+    while (c) {
+        struct ws_conn *next = c->next_overdue;
+        c->is_overdue = false;
+        ws_conn_give_up(c);
+        c = next;
+    }
+    ws_timer_wheel_advance(&l->tick.wheel, l->tick.now_ms, on_due, l);
+}
+
+/* ---- stopping ---- */
+
+void ws_loop_stop(struct ws_loop *l) {
+    atomic_store(&l->stop_asked, true);
+    /* If the loop has not begun it will see the flag in its first iteration. */
+    if (atomic_load(&l->begun)) ws_wake_signal(&l->tick.wake);
+}
+
+static void begin_stop(struct ws_loop *l) {
+    static const struct ws_slice why = {"", 0};
+    l->stopping = true;
+    ws_accept_close(l);
+    for (uint32_t i = 0; i < l->n_slots; i++) {
+        struct ws_conn *c = l->slots[i].conn;
+        if (!c || c->state == WS_CONN_DEAD) continue;
+        /* RFC 6455 section 7.4.1: 1001 is for "a server going down". */
+        if (c->state == WS_CONN_OPEN) ws_conn_close(c, 1001, why, WS_CLOSE_SHUTDOWN);
+        else if (!c->opened && !c->queue.n) ws_conn_die(c);
+    }
+    if (l->tick.options->shutdown_timeout_ms)
+        ws_timer_arm(&l->tick.wheel, &l->shutdown_timer, l->tick.now_ms, l->tick.options->shutdown_timeout_ms);
+}
+
+bool ws_loop_is_done(const struct ws_loop *l) {
+    if (atomic_load_explicit(&l->abandoned, memory_order_relaxed)) return true;
+    return l->stopping && l->n_conns == 0 && l->tick.batch.n == 0;
+}
+
+void ws_loop_abandon(struct ws_loop *l) {
+    atomic_store(&l->abandoned, true);
+    for (uint32_t i = 0; i < l->n_slots; i++) {
+        struct ws_conn *c = l->slots[i].conn;
+        if (!c) continue;
+        atomic_store(&c->open, false);
+        ws_sock_close(c->fd);
+        c->fd = -1;
+    }
+    for (int i = 0; i < l->n_listeners; i++) ws_sock_close(l->listeners[i].fd);
+    l->n_listeners = 0; /* the socket file is the parent's */
+    if (l->has_poller) ws_sock_close(l->poller.fd);
+    l->poller.fd = -1;
+}
+
+/* ---- the iteration ---- */
+
+int ws_loop_io(struct ws_loop *l) {
+    struct ws_tick *t = &l->tick;
+    if (atomic_load_explicit(&l->abandoned, memory_order_relaxed)) return 0;
+    if (atomic_load(&l->stop_asked) && !l->stopping) begin_stop(l);
+    if (!t->batch.n) t->in.used = 0;
+    flush(l);
+    bury(l);
+    if (ws_loop_is_done(l)) return 0;
+    if (l->ready_at == l->ready_n) wait_ready(l);
+    take_mail(l);
+    resume(l);
+    serve(l);
+    if (l->ready_at == l->ready_n) expire(l);
+    bool told = l->watch_told;
+    l->watch_told = false;
+    return told || t->batch.n || t->released.bytes > WS_TICK_RELEASE_MAX;
+}
+
+void ws_loop_dispatch(struct ws_loop *l) {
+    ws_dispatch_batch(&l->tick, &l->abandoned);
+}
+
+void ws_loop_end(struct ws_loop *l) {
+    struct ws_tick *t = &l->tick;
+    bool abandoned = atomic_load(&l->abandoned);
+    if (l->has_ended) return;
+    l->has_ended = true;
+    t->touched = t->ready = t->overdue = t->dead = NULL;
+    for (size_t i = 0; i < t->batch.n; i++) ws_dispatch_drop(t, &t->batch.events[i]);
+    t->batch.n = 0;
+    if (!abandoned) ws_accept_close(l);
+    for (uint32_t i = 0; i < l->n_slots; i++)
+        if (l->slots[i].conn) ws_conn_bury(l->slots[i].conn);
+    free(l->slots);
+    l->slots = NULL;
+    l->n_slots = l->n_conns = 0;
+    ws_tick_give_back(t);
+    if (l->has_poller) ws_poller_fini(&l->poller);
+    l->has_poller = false;
+    ws_sock_close(l->spare_fd);
+    l->spare_fd = -1;
+    ws_tick_fini(t);
+    atomic_store(&t->owner, 0);
+}
+
+void ws_loop_fini(struct ws_loop *l) {
+    ws_loop_end(l);
+    /* A thread may have posted between its look at is_open and the end. */
+    struct ws_mail *mail = ws_mailbox_take(&l->tick.mailbox);
+    while (mail) {
+        struct ws_mail *next = mail->next;
+        struct ws_msg *last = ws_msg_unref(mail->msg);
+        if (last) {
+            l->tick.handlers->release(l->tick.user, last->object);
+            ws_msg_free(last);
+        }
+        ws_conn_unref(mail->conn);
+        free(mail);
+        mail = next;
+    }
+    ws_wake_fini(&l->tick.wake);
+    free(l->unix_path);
+}

@@ -1,0 +1,68 @@
+/* loop.h: one thread's loop: listeners, accept, slots, iteration. Its public functions stand in ws.h. */
+#ifndef WS_LOOP_H
+#define WS_LOOP_H
+
+#include "conn.h"
+#include "poller.h"
+
+#define WS_LISTENERS_MAX 8
+#define WS_LOOP_READY_MAX 512 /* descriptors told by one wait */
+
+/* What the poller's data names: a slot and its generation, so that an event for a connection given up in the same tick, or for
+ * the descriptor's next user, is recognized. */
+struct ws_slot {
+    struct ws_conn *conn; /* owns the loop's reference; NULL if free */
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+struct ws_listener {
+    int fd; /* -1: closed */
+    struct ws_address address;
+    bool armed;
+};
+
+struct ws_loop {
+    struct ws_tick tick;
+    struct ws_poller poller;
+    struct ws_slot *slots; /* owned */
+    uint32_t n_slots, free_slot, n_conns, max_connections;
+
+    struct ws_listener listeners[WS_LISTENERS_MAX];
+    int n_listeners;
+    char *unix_path; /* owned; NULL for TCP */
+    uint64_t unix_dev, unix_ino;
+    int listen_backlog;
+    int spare_fd; /* kept back for EMFILE */
+    int watch_fd; /* the caller's */
+    bool watch_told;
+
+    struct ws_poller_ready ready[WS_LOOP_READY_MAX];
+    int ready_at, ready_n;
+    struct ws_timer accept_timer, shutdown_timer;
+    bool stopping, has_poller, has_ended;
+    _Atomic bool begun, stop_asked, abandoned;
+};
+
+void ws_loop_init(struct ws_loop *l);
+/* Frees what ws_loop_end leaves for late callers on other threads. */
+void ws_loop_fini(struct ws_loop *l);
+/* Asks it to stop. Any thread, signal handlers. */
+void ws_loop_stop(struct ws_loop *l);
+/* In a forked child. */
+void ws_loop_abandon(struct ws_loop *l);
+
+/* ---- accept.c ---- */
+
+/* Puts the listeners into the poller. 0 or an error. */
+int ws_accept_arm(struct ws_loop *l);
+void ws_accept_close(struct ws_loop *l);
+/* Takes connections from a listener, a bounded number in a turn. */
+void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener);
+/* The poller's data for listener i. */
+uint64_t ws_accept_data(int i);
+
+/* Gives a connection a slot and the poller its descriptor. 0, or an error (nothing kept). */
+int ws_loop_add(struct ws_loop *l, struct ws_conn *c);
+
+#endif

@@ -1,0 +1,39 @@
+/* mailbox.h: what other threads ask of a loop: a queue of many producers and one consumer, lock-free (C11 atomics).
+ *
+ * A list that producers push to with one compare-and-exchange and the owner takes whole with one exchange. Wakes nobody: post says
+ * when a wake-up is due. */
+#ifndef WS_MAILBOX_H
+#define WS_MAILBOX_H
+
+#include "msg.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ws_conn;
+
+enum ws_mail_kind { WS_MAIL_SEND, WS_MAIL_CLOSE };
+
+struct ws_mail {
+    struct ws_mail *next;
+    struct ws_conn *conn; /* owns one reference */
+    struct ws_msg *msg;   /* SEND: owns one reference */
+    uint8_t kind;
+    uint8_t close_kind; /* CLOSE: enum ws_close_kind */
+    uint8_t reason_len;
+    uint16_t code;
+    char reason[]; /* CLOSE: reason_len bytes */
+};
+
+struct ws_mailbox {
+    _Atomic(struct ws_mail *) newest;
+};
+
+void ws_mailbox_init(struct ws_mailbox *b);
+/* Posts mail (taken). True if the mailbox was empty before: then the owner is to be woken. Any thread. */
+bool ws_mailbox_post(struct ws_mailbox *b, struct ws_mail *mail);
+/* Takes everything, linked by next in the order of posting; NULL if there is nothing. Owner thread. */
+struct ws_mail *ws_mailbox_take(struct ws_mailbox *b);
+
+#endif

@@ -1,0 +1,58 @@
+/* queue.h: what waits to be written to one connection: frames in order, one entry a frame.
+ *
+ * Knows no socket: gather shows what to write, consume is told what was written. An entry's bytes live in a counted block
+ * (msg.h), or are borrowed: from the loop's arena until the tick ends (ws_queue_settle copies what is left by then), or from
+ * memory that outlives the queue. An empty queue owns no memory. */
+#ifndef WS_QUEUE_H
+#define WS_QUEUE_H
+
+#include "msg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+enum ws_queue_kind {
+    WS_QUEUE_MESSAGE, /* a frame of the application's */
+    WS_QUEUE_CONTROL, /* a control frame, or HTTP: policies leave it alone */
+};
+
+struct ws_queue_entry {
+    const uint8_t *data; /* unless msg: len bytes */
+    size_t len;          /* on the wire, header included */
+    struct ws_msg *msg;  /* owns one reference, or NULL */
+    uint8_t kind;
+    bool lasting; /* msg is NULL: data outlives the queue */
+};
+
+struct ws_queue {
+    struct ws_queue_entry *entries; /* owned; the queue is entries[head .. head + n) */
+    uint32_t head, n, cap;
+    uint32_t n_borrowed; /* entries that the end of the tick would leave without bytes */
+    size_t sent;         /* bytes of the first entry that were written: it is sealed */
+    size_t bytes;        /* still to write */
+};
+
+/* Blocks given up whose object is still to be released: a list linked by next. The loop has one. */
+struct ws_queue_sink {
+    struct ws_msg *first;
+    size_t bytes; /* held by them */
+};
+
+/* Appends; takes entry->msg. 0, or WS_ERR_MEMORY (nothing taken). Zeroed memory is an empty queue. */
+int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry);
+/* Puts an entry at the next frame boundary: before everything that is not sealed. Like push. */
+int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry);
+/* Fills at most max pieces (max >= 2), neighbours in memory made one. Returns their number; *total their bytes. */
+int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t *total);
+/* n bytes were written, n <= bytes. Returns how many frames were finished by it. */
+size_t ws_queue_consume(struct ws_queue *q, size_t n, struct ws_queue_sink *sink);
+/* Copies borrowed bytes into a block, so that the arena may be reused. 0 or WS_ERR_MEMORY (queue unchanged). */
+int ws_queue_settle(struct ws_queue *q);
+/* Drops the messages that are not sealed; control frames stay. Returns how many. */
+size_t ws_queue_discard(struct ws_queue *q, struct ws_queue_sink *sink);
+/* Drops everything and frees the memory. Returns the number of messages dropped. */
+size_t ws_queue_clear(struct ws_queue *q, struct ws_queue_sink *sink);
+
+#endif

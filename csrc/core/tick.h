@@ -1,0 +1,107 @@
+/* tick.h: what all connections of one loop share: the arenas, the batch and the lists of one iteration, and the loop's clock, wheel and
+ * mailbox. The loop owns it; connections borrow it. So conn.c needs to know nothing of the loop. */
+#ifndef WS_TICK_H
+#define WS_TICK_H
+
+#include "batch.h"
+#include "mailbox.h"
+#include "page.h"
+#include "queue.h"
+#include "registry.h"
+#include "simd.h"
+#include "sock.h"
+#include "timer.h"
+#include "ws.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define WS_TICK_READ_MAX (256u * 1024) /* bytes read from a connection in a turn, so that none starves */
+#define WS_TICK_ARENA_IN (1024u * 1024)
+#define WS_TICK_ARENA_OUT (256u * 1024)
+#define WS_TICK_EVENTS_MAX 16384u       /* events after which the batch is dispatched first */
+#define WS_TICK_RELEASE_MAX (1024u * 1024) /* bytes held by the release list that force a dispatch */
+
+/* Memory that is given out front to back and taken back all at once. */
+struct ws_arena {
+    uint8_t *data; /* owned */
+    size_t used, cap;
+};
+
+/* len bytes, or NULL if they do not fit. */
+static inline uint8_t *ws_arena_take(struct ws_arena *a, size_t len) {
+    if (len > a->cap - a->used) return NULL;
+    uint8_t *p = a->data + a->used;
+    a->used += len;
+    return p;
+}
+
+/* Counters that only the owner thread changes and any thread reads: no locked instruction is needed. */
+typedef _Atomic uint64_t ws_counter;
+
+static inline void ws_count(ws_counter *c, uint64_t n) {
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+struct ws_counters {
+    ws_counter accepted, shed, refused, opened, closed, received, sent, dropped_received, dropped_sent, suppressed_lines;
+    ws_counter dropped_posted; /* refused on other threads: changed by atomic addition */
+};
+
+/* Kinds of log lines, each with its own rate limit. */
+enum ws_line {
+    WS_LINE_SHED,
+    WS_LINE_REFUSED,
+    WS_LINE_PROTOCOL,
+    WS_LINE_BACKLOG,
+    WS_LINE_SYSTEM,
+    WS_LINE_DROPPED,
+    WS_LINES,
+};
+
+struct ws_tick {
+    /* borrowed from the server, constant while the loop runs */
+    const struct ws_options *options;
+    const struct ws_handlers *handlers;
+    void *user;
+    const struct ws_handshake_rules *rules;
+    const struct ws_pages *pages;
+    struct ws_counters *counters;
+    _Atomic int *log_level;
+    uint64_t *last_id;
+    enum ws_simd simd;
+
+    _Atomic uintptr_t owner; /* the thread of ws_loop_begin; 0 before and after */
+    struct ws_mailbox mailbox;
+    struct ws_wake wake;
+
+    uint64_t now_ms;
+    struct ws_timer_wheel wheel;
+    struct ws_arena in, out;
+    struct ws_batch batch;
+    struct ws_registry registry;
+
+    struct ws_conn *touched; /* to be flushed; linked by next_touched */
+    struct ws_conn *ready;   /* hold bytes or events from before; linked by next_ready */
+    struct ws_conn *overdue; /* their deadline has come; linked by next_overdue */
+    struct ws_conn *dead;    /* to be given up at the tick's end; linked by next_dead */
+
+    struct ws_queue_sink released; /* objects to be given back in the next dispatch */
+
+    uint64_t line_second; /* of the rate limit */
+    uint8_t n_lines[WS_LINES];
+};
+
+/* What must be in place before connections come: arenas, clock, wheel. 0 or WS_ERR_MEMORY; fini in any case. */
+int ws_tick_init(struct ws_tick *t);
+void ws_tick_fini(struct ws_tick *t);
+void ws_tick_read_clock(struct ws_tick *t);
+static inline bool ws_tick_is_owner(const struct ws_tick *t) {
+    return atomic_load_explicit(&t->owner, memory_order_relaxed) == (uintptr_t)pthread_self();
+}
+/* Gives everything on the release list back. In dispatch. */
+void ws_tick_give_back(struct ws_tick *t);
+/* Makes a log line as an event of the batch: 10 a second for each kind, the rest is counted. printf-like. */
+__attribute__((format(printf, 4, 5))) void ws_tick_log(struct ws_tick *t, enum ws_line kind, enum ws_log level, const char *format, ...);
+
+#endif

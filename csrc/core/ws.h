@@ -1,0 +1,227 @@
+/* ws.h: the public face of the core: a WebSocket server as a plain C library.
+ *
+ * A server has listeners, pages, options and one loop. The caller turns the loop:
+ *
+ *     ws_loop_begin(loop);
+ *     while (!ws_loop_is_done(loop))
+ *         if (ws_loop_io(loop)) ws_loop_dispatch(loop);
+ *     ws_loop_end(loop);
+ *
+ * ws_loop_io flushes, waits, reads and parses, and calls nobody; ws_loop_dispatch calls the handlers for what
+ * was read and makes no system call on a connection (but one write where a backlog policy is about to act). So
+ * whoever holds a lock for the handlers' sake (Python's GIL) needs it in ws_loop_dispatch only.
+ *
+ * Threads. The thread that called ws_loop_begin owns the loop. A prototype below is marked
+ *   [direct]    owner thread only, in a handler or between io and dispatch
+ *   [mailbox]   any thread; on the owner thread applied at once, elsewhere posted to the loop
+ *   [snapshot]  any thread; reads atomics
+ *
+ * Lifetime. Nothing is freed inside a handler: any handler may close any connection or stop the server. A connection is counted:
+ * the loop holds one reference from accept until the connection has left it, the caller takes others with ws_conn_ref. The memory of
+ * a connection may outlive its loop's run, but not its server. */
+#ifndef WS_H
+#define WS_H
+
+#include "bytes.h"
+#include "err.h"
+#include "handshake.h" /* struct ws_allow_list */
+#include "poller.h"    /* enum ws_strategy */
+#include "sock.h"      /* struct ws_address */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ws_server;
+struct ws_loop;
+struct ws_conn;
+
+/* ---- options ---- */
+
+struct ws_options {
+    size_t max_message_size;       /* bytes, over all fragments: 1009 */
+    uint32_t max_fragments;        /* to a message: 1009 */
+    size_t max_header_size;        /* bytes of the request head: 431, 414 */
+    uint32_t max_headers;          /* fields of the request head: 431 */
+    uint32_t handshake_timeout_ms; /* 0: none */
+    uint32_t close_timeout_ms;     /* 0: none */
+    uint32_t shutdown_timeout_ms;  /* 0: none */
+    size_t high_water;             /* bytes queued: reading pauses, ws_conn_send tells */
+    size_t max_backlog;            /* bytes queued: close with 1013; 0: no bound */
+    uint32_t max_connections;      /* 0: 90 % of the hard RLIMIT_NOFILE */
+    int listen_backlog;
+    enum ws_strategy strategy;
+    struct ws_allow_list origins;
+    struct ws_allow_list hosts;
+};
+
+/* Fills in the defaults. */
+void ws_options_init(struct ws_options *o);
+
+/* ---- what the handlers get ---- */
+
+struct ws_message {
+    const uint8_t *data; /* valid until the handler returns */
+    size_t len;
+    bool text;    /* UTF-8, validated; else binary */
+    bool ascii;   /* text, and every byte below 0x80 */
+    void *object; /* not NULL: data is inside this object of new_buffer's, which the handler takes */
+};
+
+/* Why a connection ended. The order is that of ws_close_kind_name. */
+enum ws_close_kind {
+    WS_CLOSE_NONE, /* it has not ended */
+    WS_CLOSE_PEER,
+    WS_CLOSE_LOCAL,
+    WS_CLOSE_ERROR, /* a handler failed */
+    WS_CLOSE_EOF,
+    WS_CLOSE_RESET,
+    WS_CLOSE_PROTOCOL,
+    WS_CLOSE_LIMIT,
+    WS_CLOSE_BACKLOG,
+    WS_CLOSE_SHUTDOWN,
+};
+
+/* "peer", "local", "error", "eof", "reset", "protocol", "limit", "backlog", "shutdown"; NULL for NONE. */
+const char *ws_close_kind_name(enum ws_close_kind kind);
+
+#define WS_CLOSE_REASON_MAX 123
+
+struct ws_close {
+    uint16_t code;           /* the peer's code; 1005 if its close frame was empty; 1006 if there was none */
+    uint16_t sent_code;      /* of our close frame; 0 if none was queued, 1005 if it was empty */
+    struct ws_slice reason;  /* UTF-8; valid as long as the connection */
+    struct ws_slice sent_reason;
+    enum ws_close_kind kind;
+};
+
+/* Levels as in Python's logging. */
+enum ws_log { WS_LOG_DEBUG = 10, WS_LOG_INFO = 20, WS_LOG_WARNING = 30, WS_LOG_ERROR = 40 };
+
+/* Every function is called from ws_loop_dispatch (release also from ws_server_free), on the owner thread. NULL members are not called. */
+struct ws_handlers {
+    void (*on_open)(void *user, struct ws_conn *conn);
+    void (*on_message)(void *user, struct ws_conn *conn, const struct ws_message *message);
+    /* Once for each on_open, last. Whatever the caller keeps for the connection (ws_conn_set_user) is given up here or later by itself. */
+    void (*on_close)(void *user, struct ws_conn *conn, const struct ws_close *close);
+    /* The queue fell below half of high_water after ws_conn_send had returned WS_SENT_OVER. */
+    void (*on_drain)(void *user, struct ws_conn *conn);
+    /* A line for the log: UTF-8, control characters escaped. */
+    void (*on_log)(void *user, enum ws_log level, struct ws_slice line);
+    /* An object with room for len bytes that a large message is received into, and where the bytes start. NULL: out of memory (the connection
+     * is closed with 1011). It comes back by ws_message.object or by release, exactly once. */
+    void *(*new_buffer)(void *user, size_t len, bool text, uint8_t **data);
+    /* Gives back an object of new_buffer or of ws_payload.object. */
+    void (*release)(void *user, void *object);
+};
+
+/* ---- server ---- */
+
+/* Copies options, lists included, and handlers; opens nothing. NULL: out of memory. */
+struct ws_server *ws_server_new(const struct ws_options *options, const struct ws_handlers *handlers, void *user);
+/* Closes what is open without ceremony and frees everything. Not while the loop runs; handlers.release is called for objects still held. */
+void ws_server_free(struct ws_server *s);
+
+/* Reserves the address; connections are taken from ws_loop_begin on. Either one, once. 0, WS_ERR_SYSTEM (errno), WS_ERR_RESOLVE; why (room 256)
+ * names the address and the cause in words. */
+int ws_server_bind_tcp(struct ws_server *s, const char *host, uint16_t port, char why[256]);
+int ws_server_bind_unix(struct ws_server *s, const char *path, char why[256]);
+/* The TCP port bound, also when port 0 was asked for; 0 for a Unix socket. [snapshot] */
+uint16_t ws_server_get_port(const struct ws_server *s);
+
+/* A fixed answer to GET and HEAD for a path (exact, before '?'). `fields` are further header lines, each with CRLF, checked by the caller; content_type
+ * too. Copies everything; a second call with the same path replaces the page. Before ws_loop_begin only: WS_ERR_ARGUMENT later; WS_ERR_MEMORY. */
+int ws_server_page(struct ws_server *s, struct ws_slice path, struct ws_slice body, struct ws_slice content_type, struct ws_slice fields);
+
+/* Stops: no more accepts, every connection is closed with 1001, the loop is done when all have ended or at shutdown_timeout. Before begin: the loop is done at
+ * once. Again: nothing. [mailbox; also from a signal handler] */
+void ws_server_stop(struct ws_server *s);
+/* Lines below this level are not made. [snapshot] */
+void ws_server_set_log_level(struct ws_server *s, int level);
+
+/* Counters since the start. [snapshot] */
+struct ws_stats {
+    uint64_t accepted;         /* connections taken from a listener */
+    uint64_t shed;             /* answered 503: max_connections, descriptors */
+    uint64_t refused;          /* handshakes answered with an error, time-outs included */
+    uint64_t opened;           /* handshakes answered with 101 */
+    uint64_t closed;           /* of those, ended */
+    uint64_t received;         /* messages given to on_message */
+    uint64_t sent;             /* messages queued */
+    uint64_t dropped_received; /* messages that came after a local close */
+    uint64_t dropped_sent;     /* messages to a peer that had gone, or discarded with a queue */
+    uint64_t suppressed_lines; /* log lines over the rate limit */
+};
+void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out);
+
+/* In the child after fork(): closes the inherited descriptors raw (no epoll_ctl, no shutdown); the loop is done, every connection is closed for its users, no handler is called. */
+void ws_server_abandon(struct ws_server *s);
+
+/* Open connections, those between on_open and the end of on_close. [direct, or any time the owner is not in dispatch's place: the set changes in dispatch only] */
+size_t ws_server_count(const struct ws_server *s);
+struct ws_conn *ws_server_find(const struct ws_server *s, uint64_t id); /* borrowed, or NULL */
+/* Iterates in order of opening: NULL gives the first, the last gives NULL. */
+struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after);
+
+/* ---- loop ---- */
+
+struct ws_loop *ws_server_loop(struct ws_server *s);
+/* Makes the calling thread the owner, opens poller, mailbox and listeners. Once. 0 or an error (why: room 256); after an error ws_loop_end is to be called too. */
+int ws_loop_begin(struct ws_loop *l, char why[256]);
+/* Name of the strategy in use ("epoll" …), after begin. */
+const char *ws_loop_strategy(const struct ws_loop *l);
+/* A descriptor of the caller's that ends a wait when it is readable; the loop empties it and ws_loop_io returns 1, so that ws_loop_dispatch's caller may look. -1: none.
+ * After begin. [direct] */
+int ws_loop_watch(struct ws_loop *l, int fd);
+/* Flush, wait, read, parse. 1 if ws_loop_dispatch has something to do, else 0. [direct] */
+int ws_loop_io(struct ws_loop *l);
+/* Calls the handlers for the batch. [direct] */
+void ws_loop_dispatch(struct ws_loop *l);
+/* Asked to stop, and every connection has ended. [direct] */
+bool ws_loop_is_done(const struct ws_loop *l);
+/* Closes what is left. [direct] */
+void ws_loop_end(struct ws_loop *l);
+
+/* ---- connection ---- */
+
+/* What ws_conn_send may be given. */
+struct ws_payload {
+    const uint8_t *data;
+    size_t len;
+    bool text;    /* else binary */
+    void *object; /* not NULL: data stays valid while this is held; sent from there without a copy. NULL: data is copied */
+};
+
+enum ws_sent {
+    WS_SENT_OVER = 0,    /* queued; the queue is above high_water: slow down */
+    WS_SENT = 1,         /* queued */
+    WS_SENT_DROPPED = 2, /* not queued: the peer has gone, or the backlog's bound was reached; counted */
+};
+
+/* Queues one message. An enum ws_sent, WS_ERR_CLOSED or WS_ERR_MEMORY. The object is taken if the result is WS_SENT or WS_SENT_OVER, else it
+ * stays the caller's. [mailbox] */
+int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload);
+/* Queues a close frame behind what was sent before and ends the connection's open state. The code is one that may be sent (ws_close_code_is_sendable), reason is UTF-8 of at most
+ * 123 bytes: the caller has checked both. 0, also for a second close. [mailbox] */
+int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind);
+/* RFC 6455 section 7.4: 1000-1003, 1007-1014, 3000-4999. */
+bool ws_close_code_is_sendable(int code);
+
+uint64_t ws_conn_id(const struct ws_conn *c);                                 /* [snapshot] */
+bool ws_conn_is_open(const struct ws_conn *c);                                /* [snapshot] */
+size_t ws_conn_backlog(const struct ws_conn *c);                              /* bytes queued, posted ones included [snapshot] */
+void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out);    /* [snapshot] */
+/* The request head, exact, as ws_http_head_parse takes it; valid as long as the connection. [snapshot] */
+struct ws_slice ws_conn_get_head(const struct ws_conn *c);
+/* False until the start of on_close, but for sent_code, sent_reason and kind, which a local close sets. [direct] */
+bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out);
+
+/* The caller's own pointer, NULL at first; the core never looks at it. [direct] */
+void *ws_conn_get_user(const struct ws_conn *c);
+void ws_conn_set_user(struct ws_conn *c, void *user);
+
+/* Counted references. [snapshot] */
+void ws_conn_ref(struct ws_conn *c);
+void ws_conn_unref(struct ws_conn *c);
+
+#endif

@@ -1,0 +1,355 @@
+/* conn_type.c: wspy.Connection. Holds a counted reference to the core's connection and asks it
+ * for everything; handlers are called by events.c. */
+#include "conn_type.h"
+
+#include "convert.h"
+#include "errors.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <structmember.h>
+#include <sys/socket.h>
+
+struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct ws_conn *core) {
+    PyTypeObject *type = server->state->conn_type;
+    struct ws_conn_object *self = (struct ws_conn_object *)type->tp_alloc(type, 0);
+    if (!self) return NULL;
+    ws_conn_ref(core);
+    self->core = core;
+    self->server = (struct ws_server_object *)Py_NewRef(server);
+    return self;
+}
+
+/* How far the end of the connection is known. The core tells that to its owner thread: while
+ * another thread is in ws_loop_io, and on_close has not settled it, nothing is read, and what our
+ * own close() noted must do. */
+static bool get_close(const struct ws_conn_object *self, struct ws_close *out) {
+    memset(out, 0, sizeof *out);
+    bool known = false;
+    if (self->ended || !self->server->in_io) known = ws_conn_get_close(self->core, out);
+    if (!out->sent_code && self->sent_code && !known) {
+        Py_ssize_t len; /* the str has cached its UTF-8 in close(): this cannot fail */
+        out->sent_reason.data = PyUnicode_AsUTF8AndSize(self->sent_reason, &len);
+        out->sent_reason.len = (size_t)len;
+        out->sent_code = self->sent_code;
+        out->kind = WS_CLOSE_LOCAL;
+    }
+    return known;
+}
+
+/* ---- methods ---- */
+
+static void raise_closed(struct ws_conn_object *self) {
+    struct ws_close close;
+    bool known = get_close(self, &close);
+    int code = known ? close.code : close.sent_code ? close.sent_code : 1006;
+    PyObject *reason = ws_convert_utf8(known ? close.reason : close.sent_reason);
+    if (!reason) return;
+    ws_errors_raise_closed(self->server->state, code, reason);
+    Py_DECREF(reason);
+}
+
+PyDoc_STRVAR(send_doc,
+"send($self, data, /)\n--\n\n"
+"Queue one message: a str as text, bytes, bytearray, memoryview, array or any other\n"
+"buffer as binary (RFC 6455 section 5.6). An array's memory is sent as it lies; of a\n"
+"memoryview with gaps, its items without them.\n\n"
+"True: queued. False: slow down, because more than high_water bytes now wait (on_drain\n"
+"tells when they have gone), or because the message was dropped: the peer has gone, or\n"
+"max_backlog was reached.\n\n"
+"ConnectionClosed after close() or once on_close has begun; TypeError for any other\n"
+"object; UnicodeEncodeError for a str with lone surrogates.\n\n"
+"bytes and str of 16 KiB and more are sent from where they lie, without a copy.\n\n"
+"Mailbox: any thread may call it.");
+
+static PyObject *conn_send(struct ws_conn_object *self, PyObject *data) {
+    struct ws_convert_payload p;
+    if (ws_convert_payload_init(&p, data) < 0) return NULL;
+    /* For the core, taken before it can be given back. */
+    PyObject *object = Py_XNewRef((PyObject *)p.payload.object);
+    int sent = ws_conn_send(self->core, &p.payload);
+    if (sent != WS_SENT && sent != WS_SENT_OVER) Py_XDECREF(object);
+    ws_convert_payload_fini(&p);
+    if (sent >= 0) return PyBool_FromLong(sent == WS_SENT);
+    if (sent == WS_ERR_CLOSED) {
+        raise_closed(self);
+    } else {
+        ws_errors_raise(sent);
+    }
+    return NULL;
+}
+
+PyDoc_STRVAR(close_doc,
+"close($self, /, code=1000, reason='')\n--\n\n"
+"Close the connection (RFC 6455 section 7.1.2): a close frame is queued behind what was\n"
+"sent before, is_open is False at once, messages that come later are dropped, and\n"
+"on_close follows when the peer has answered or after close_timeout. On a connection\n"
+"that is closing or closed it does nothing.\n\n"
+"code is 1000-1003, 1007-1014 or 3000-4999 (section 7.4), reason at most 123 bytes of\n"
+"UTF-8: else ValueError.\n\n"
+"Mailbox: any thread may call it.");
+
+static PyObject *conn_close(struct ws_conn_object *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"code", "reason", NULL};
+    PyObject *code_arg = NULL, *reason_arg = NULL; /* borrowed */
+    uint16_t code = 1000;
+    struct ws_slice reason = {"", 0};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO:close", names, &code_arg, &reason_arg) ||
+        (code_arg && ws_convert_close_code(code_arg, &code) < 0) ||
+        (reason_arg && ws_convert_close_reason(reason_arg, &reason) < 0)) {
+        return NULL;
+    }
+    if (!ws_conn_is_open(self->core)) Py_RETURN_NONE;
+    PyObject *note = ws_convert_utf8(reason);
+    if (!note || !PyUnicode_AsUTF8(note)) { /* see get_close */
+        Py_XDECREF(note);
+        return NULL;
+    }
+    int err = ws_conn_close(self->core, code, reason, WS_CLOSE_LOCAL);
+    if (err < 0) {
+        Py_DECREF(note);
+        ws_errors_raise(err);
+        return NULL;
+    }
+    self->sent_code = code;
+    Py_XSETREF(self->sent_reason, note);
+    Py_RETURN_NONE;
+}
+
+/* ---- properties ---- */
+
+static PyObject *get_id(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return PyLong_FromUnsignedLongLong(ws_conn_id(self->core));
+}
+
+/* The request head cut up. It was accepted at the handshake: this cannot fail. */
+static struct ws_http_head get_head(const struct ws_conn_object *self) {
+    struct ws_http_head head = {0};
+    struct ws_slice bytes = ws_conn_get_head(self->core);
+    ws_http_head_parse(&head, WS_HTTP_REQUEST, (const uint8_t *)bytes.data, bytes.len);
+    return head;
+}
+
+static PyObject *get_path(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return ws_convert_latin1(get_head(self).path);
+}
+
+static PyObject *get_query(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return ws_convert_latin1(get_head(self).query);
+}
+
+static PyObject *get_headers(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    if (self->headers) return Py_NewRef(self->headers);
+    struct ws_http_head head = get_head(self);
+    PyObject *fields = ws_convert_fields(&head);
+    if (!fields) return NULL;
+    PyObject *headers = PyObject_CallOneArg(self->server->state->headers_class, fields);
+    Py_DECREF(fields);
+    if (!headers) return NULL;
+    if (self->headers) { /* another thread was here during the call: one object for all */
+        Py_DECREF(headers);
+    } else {
+        self->headers = headers;
+    }
+    return Py_NewRef(self->headers);
+}
+
+static PyObject *get_remote_address(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    struct ws_address address;
+    ws_conn_get_address(self->core, &address);
+    return ws_convert_address(&address);
+}
+
+static PyObject *get_is_open(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return PyBool_FromLong(ws_conn_is_open(self->core));
+}
+
+static PyObject *get_backlog(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return PyLong_FromSize_t(ws_conn_backlog(self->core));
+}
+
+static PyObject *get_close_kind(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    struct ws_close close;
+    get_close(self, &close);
+    const char *name = ws_close_kind_name(close.kind);
+    if (!name) Py_RETURN_NONE;
+    return PyUnicode_FromString(name);
+}
+
+static PyObject *get_close_code(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    struct ws_close close;
+    if (!get_close(self, &close)) Py_RETURN_NONE;
+    return PyLong_FromLong(close.code);
+}
+
+static PyObject *get_close_reason(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    struct ws_close close;
+    if (!get_close(self, &close)) Py_RETURN_NONE;
+    return ws_convert_utf8(close.reason);
+}
+
+static PyObject *get_sent_close(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    struct ws_close close;
+    get_close(self, &close);
+    if (!close.sent_code) Py_RETURN_NONE;
+    PyObject *reason = ws_convert_utf8(close.sent_reason);
+    return reason ? Py_BuildValue("(iN)", (int)close.sent_code, reason) : NULL;
+}
+
+static PyObject *get_server(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return Py_NewRef(self->server);
+}
+
+/* ---- slots ---- */
+
+static PyObject *address_repr(const struct ws_conn_object *self) {
+    struct ws_address address;
+    ws_conn_get_address(self->core, &address);
+    char text[WS_ADDRESS_TEXT_MAX + 1];
+    size_t len = ws_address_text(text, &address);
+    if (!len) return PyUnicode_FromString("unix");
+    text[len] = '\0';
+    const char *format = address.family == AF_INET6 ? "[%s]:%d" : "%s:%d";
+    return PyUnicode_FromFormat(format, text, (int)address.port);
+}
+
+static PyObject *conn_repr(struct ws_conn_object *self) {
+    struct ws_close close;
+    bool known = get_close(self, &close);
+    PyObject *path = ws_convert_latin1(get_head(self).path);
+    PyObject *address = address_repr(self);
+    PyObject *end = known ? PyUnicode_FromFormat("closed %d", (int)close.code)
+                          : PyUnicode_FromString(ws_conn_is_open(self->core) ? "open" : "closing");
+    PyObject *repr = NULL;
+    if (path && address && end) {
+        repr = PyUnicode_FromFormat("<wspy.Connection %llu %U %U %U>",
+                                    (unsigned long long)ws_conn_id(self->core), address, path, end);
+    }
+    Py_XDECREF(path);
+    Py_XDECREF(address);
+    Py_XDECREF(end);
+    return repr;
+}
+
+static int conn_traverse(struct ws_conn_object *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->server);
+    Py_VISIT(self->dict);
+    Py_VISIT(self->headers);
+    return 0;
+}
+
+/* Not the server: the core's connection lives in it. A cycle through the server is broken there. */
+static int conn_clear(struct ws_conn_object *self) {
+    Py_CLEAR(self->dict);
+    Py_CLEAR(self->headers);
+    return 0;
+}
+
+static void conn_dealloc(struct ws_conn_object *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs) PyObject_ClearWeakRefs((PyObject *)self);
+    conn_clear(self);
+    Py_CLEAR(self->sent_reason);
+    ws_conn_unref(self->core);
+    Py_DECREF(self->server); /* after the connection: it may be the last one */
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+    {"send", (PyCFunction)conn_send, METH_O, send_doc},
+    {"close", (PyCFunction)(void (*)(void))conn_close, METH_VARARGS | METH_KEYWORDS, close_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(id_doc, "int: number of the connection, never used again in this server. Snapshot.");
+PyDoc_STRVAR(path_doc, "str: path of the request target, percent-encoding as it came. Snapshot.");
+PyDoc_STRVAR(query_doc, "str: what follows '?' in the request target, undecoded; or ''. Snapshot.");
+PyDoc_STRVAR(headers_doc,
+"Headers: the fields of the opening handshake (RFC 6455 section 4.2.1), by name in any\n"
+"case; values as latin-1. Made on first use. Snapshot.");
+PyDoc_STRVAR(remote_address_doc,
+"tuple[str, int] | None: the peer's IP address and port; None for a Unix socket. Snapshot.");
+PyDoc_STRVAR(is_open_doc,
+"bool: False from close(), or from the start of on_close, whichever is first. Snapshot.");
+PyDoc_STRVAR(backlog_doc,
+"int: bytes that are queued and not yet taken by the operating system. Snapshot.");
+PyDoc_STRVAR(close_kind_doc,
+"str | None: why the connection ended: 'peer', 'local', 'error' (a handler raised), 'eof',\n"
+"'reset', 'protocol', 'limit', 'backlog' or 'shutdown'. None before. Snapshot.");
+PyDoc_STRVAR(close_code_doc,
+"int | None: the peer's close code; 1005 if its close frame was empty, 1006 if there was\n"
+"none (RFC 6455 section 7.1.5). None before on_close. Snapshot.");
+PyDoc_STRVAR(close_reason_doc,
+"str | None: the peer's close reason, or '' (RFC 6455 section 7.1.6). None before\n"
+"on_close. Snapshot.");
+PyDoc_STRVAR(sent_close_doc,
+"tuple[int, str] | None: code and reason of the close frame sent to the peer; code 1005\n"
+"if it was empty. None if there was none. Snapshot.");
+PyDoc_STRVAR(server_doc, "Server: the server that the connection belongs to. Snapshot.");
+
+static PyGetSetDef properties[] = {
+    {"id", (getter)get_id, NULL, id_doc, NULL},
+    {"path", (getter)get_path, NULL, path_doc, NULL},
+    {"query", (getter)get_query, NULL, query_doc, NULL},
+    {"headers", (getter)get_headers, NULL, headers_doc, NULL},
+    {"remote_address", (getter)get_remote_address, NULL, remote_address_doc, NULL},
+    {"is_open", (getter)get_is_open, NULL, is_open_doc, NULL},
+    {"backlog", (getter)get_backlog, NULL, backlog_doc, NULL},
+    {"close_kind", (getter)get_close_kind, NULL, close_kind_doc, NULL},
+    {"close_code", (getter)get_close_code, NULL, close_code_doc, NULL},
+    {"close_reason", (getter)get_close_reason, NULL, close_reason_doc, NULL},
+    {"sent_close", (getter)get_sent_close, NULL, sent_close_doc, NULL},
+    {"server", (getter)get_server, NULL, server_doc, NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"__dictoffset__", T_PYSSIZET, offsetof(struct ws_conn_object, dict), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct ws_conn_object, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(conn_doc,
+"One WebSocket connection (RFC 6455), as the handlers get it. The server makes them.\n\n"
+"Attributes of your own may be set on it. It may be kept: after on_close it still answers\n"
+"everything, and send() raises ConnectionClosed. Two are equal only if they are the same.");
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, (void *)conn_doc},
+    {Py_tp_dealloc, conn_dealloc},
+    {Py_tp_traverse, conn_traverse},
+    {Py_tp_clear, conn_clear},
+    {Py_tp_repr, conn_repr},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {Py_tp_members, members},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "wspy.Connection",
+    .basicsize = sizeof(struct ws_conn_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = slots,
+};
+
+PyObject *ws_conn_type_new(PyObject *module) {
+    return PyType_FromModuleAndSpec(module, &spec, NULL);
+}

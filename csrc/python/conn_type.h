@@ -1,0 +1,24 @@
+/* conn_type.h: wspy.Connection, the Python side of a core connection. */
+#ifndef WS_PY_CONN_TYPE_H
+#define WS_PY_CONN_TYPE_H
+
+#include "server_type.h"
+
+struct ws_conn_object {
+    PyObject_HEAD
+    struct ws_conn *core;            /* a counted reference */
+    struct ws_server_object *server; /* owned: the core's server has to outlive core */
+    PyObject *dict;                  /* owned; NULL until an attribute is set */
+    PyObject *weakrefs;
+    PyObject *headers;     /* owned; NULL until asked for */
+    PyObject *sent_reason; /* owned: of our own close(), see get_close */
+    uint16_t sent_code;    /* 0 before our own close() */
+    bool ended;            /* on_close has begun: how it ended will not change any more */
+};
+
+/* A new object for a connection of server (new reference), or NULL with an exception set. */
+struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct ws_conn *core);
+/* New reference to the type, or NULL with an exception set. */
+PyObject *ws_conn_type_new(PyObject *module);
+
+#endif

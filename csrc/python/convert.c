@@ -1,0 +1,348 @@
+/* convert.c: str, bytes, buffers, options and numbers, from Python to the core and back. Calls no
+ * handler and keeps nothing. */
+#include "convert.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* ---- to Python ---- */
+
+PyObject *ws_convert_latin1(struct ws_slice s) {
+    return PyUnicode_DecodeLatin1(s.data, (Py_ssize_t)s.len, NULL);
+}
+
+PyObject *ws_convert_utf8(struct ws_slice s) {
+    return PyUnicode_DecodeUTF8(s.data, (Py_ssize_t)s.len, "replace");
+}
+
+static PyObject *text_from(const uint8_t *data, size_t len, bool ascii) {
+    if (!ascii) return PyUnicode_DecodeUTF8((const char *)data, (Py_ssize_t)len, NULL);
+    /* The core has seen every byte: nothing is left to look for, which decoding would do again. */
+    PyObject *text = PyUnicode_New((Py_ssize_t)len, 127);
+    if (text && len) memcpy(PyUnicode_1BYTE_DATA(text), data, len);
+    return text;
+}
+
+PyObject *ws_convert_message(const struct ws_message *message) {
+    PyObject *object = message->object;
+    if (object && (!message->text || message->ascii)) return object;
+    PyObject *value = message->text
+                          ? text_from(message->data, message->len, message->ascii)
+                          : PyBytes_FromStringAndSize((const char *)message->data,
+                                                      (Py_ssize_t)message->len);
+    /* A str made for ASCII that was filled with other UTF-8: nobody has seen it. */
+    Py_XDECREF(object);
+    return value;
+}
+
+PyObject *ws_convert_address(const struct ws_address *address) {
+    char text[WS_ADDRESS_TEXT_MAX];
+    size_t len = ws_address_text(text, address);
+    if (!len) Py_RETURN_NONE;
+    return Py_BuildValue("(s#i)", text, (Py_ssize_t)len, (int)address->port);
+}
+
+struct counter {
+    const char *name;
+    size_t offset;
+};
+
+static const struct counter counters[] = {
+    {"accepted", offsetof(struct ws_stats, accepted)},
+    {"shed", offsetof(struct ws_stats, shed)},
+    {"refused", offsetof(struct ws_stats, refused)},
+    {"opened", offsetof(struct ws_stats, opened)},
+    {"closed", offsetof(struct ws_stats, closed)},
+    {"received", offsetof(struct ws_stats, received)},
+    {"sent", offsetof(struct ws_stats, sent)},
+    {"dropped_received", offsetof(struct ws_stats, dropped_received)},
+    {"dropped_sent", offsetof(struct ws_stats, dropped_sent)},
+    {"suppressed_lines", offsetof(struct ws_stats, suppressed_lines)},
+};
+
+PyObject *ws_convert_stats(const struct ws_stats *stats) {
+    PyObject *dict = PyDict_New();
+    if (!dict) return NULL;
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(counters); i++) {
+        uint64_t count;
+        memcpy(&count, (const char *)stats + counters[i].offset, sizeof count);
+        PyObject *value = PyLong_FromUnsignedLongLong(count);
+        if (!value || PyDict_SetItemString(dict, counters[i].name, value) < 0) {
+            Py_XDECREF(value);
+            Py_DECREF(dict);
+            return NULL;
+        }
+        Py_DECREF(value);
+    }
+    return dict;
+}
+
+PyObject *ws_convert_fields(const struct ws_http_head *head) {
+    PyObject *list = PyList_New(0);
+    if (!list) return NULL;
+    struct ws_slice at = head->rest;
+    struct ws_http_header field;
+    while (ws_http_head_next(&at, &field)) {
+        PyObject *name = ws_convert_latin1(field.name);
+        PyObject *value = ws_convert_latin1(field.value);
+        PyObject *pair = name && value ? PyTuple_Pack(2, name, value) : NULL;
+        Py_XDECREF(name);
+        Py_XDECREF(value);
+        if (!pair || PyList_Append(list, pair) < 0) {
+            Py_XDECREF(pair);
+            Py_DECREF(list);
+            return NULL;
+        }
+        Py_DECREF(pair);
+    }
+    return list;
+}
+
+/* ---- payloads ---- */
+
+static void set_payload(struct ws_convert_payload *p, const void *data, Py_ssize_t len, bool text) {
+    p->payload.data = data;
+    p->payload.len = (size_t)len;
+    p->payload.text = text;
+}
+
+static int payload_from_buffer(struct ws_convert_payload *p, PyObject *data) {
+    if (PyObject_GetBuffer(data, &p->view, PyBUF_FULL_RO) < 0) {
+        p->view.obj = NULL;
+        return -1;
+    }
+    if (PyBuffer_IsContiguous(&p->view, 'C')) {
+        set_payload(p, p->view.buf, p->view.len, false);
+        return 0;
+    }
+    p->copy = PyMem_Malloc((size_t)p->view.len);
+    if (!p->copy) {
+        PyErr_NoMemory();
+    } else if (PyBuffer_ToContiguous(p->copy, &p->view, p->view.len, 'C') == 0) {
+        set_payload(p, p->copy, p->view.len, false);
+        return 0;
+    }
+    ws_convert_payload_fini(p);
+    return -1;
+}
+
+int ws_convert_payload_init(struct ws_convert_payload *p, PyObject *data) {
+    p->view.obj = NULL;
+    p->copy = NULL;
+    p->payload.object = NULL;
+    bool exact = false;
+    if (PyUnicode_Check(data)) {
+        /* An ASCII str's own memory; of another str a copy that it keeps. */
+        Py_ssize_t len;
+        const char *utf8 = PyUnicode_AsUTF8AndSize(data, &len);
+        if (!utf8) return -1;
+        set_payload(p, utf8, len, true);
+        exact = PyUnicode_CheckExact(data);
+    } else if (PyBytes_Check(data)) {
+        set_payload(p, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), false);
+        exact = PyBytes_CheckExact(data);
+    } else if (PyObject_CheckBuffer(data)) {
+        return payload_from_buffer(p, data);
+    } else {
+        PyErr_Format(PyExc_TypeError, "send() takes str or a bytes-like object, not %.100s",
+                     Py_TYPE(data)->tp_name);
+        return -1;
+    }
+    /* Exact types only: these never change, and freeing one runs no code of the user's. */
+    if (exact && p->payload.len >= WS_CONVERT_SHARE_MIN) p->payload.object = data;
+    return 0;
+}
+
+void ws_convert_payload_fini(struct ws_convert_payload *p) {
+    if (p->view.obj) PyBuffer_Release(&p->view);
+    if (p->copy) PyMem_Free(p->copy);
+    p->copy = NULL;
+}
+
+/* ---- options ---- */
+
+enum option_kind { OPTION_SIZE, OPTION_U32, OPTION_INT, OPTION_STRATEGY, OPTION_ALLOW };
+
+struct option {
+    const char *name;
+    enum option_kind kind;
+    size_t offset;
+};
+
+static const struct option options_table[] = {
+    {"max_message_size", OPTION_SIZE, offsetof(struct ws_options, max_message_size)},
+    {"max_fragments", OPTION_U32, offsetof(struct ws_options, max_fragments)},
+    {"max_header_size", OPTION_SIZE, offsetof(struct ws_options, max_header_size)},
+    {"max_headers", OPTION_U32, offsetof(struct ws_options, max_headers)},
+    {"handshake_timeout_ms", OPTION_U32, offsetof(struct ws_options, handshake_timeout_ms)},
+    {"close_timeout_ms", OPTION_U32, offsetof(struct ws_options, close_timeout_ms)},
+    {"shutdown_timeout_ms", OPTION_U32, offsetof(struct ws_options, shutdown_timeout_ms)},
+    {"high_water", OPTION_SIZE, offsetof(struct ws_options, high_water)},
+    {"max_backlog", OPTION_SIZE, offsetof(struct ws_options, max_backlog)},
+    {"max_connections", OPTION_U32, offsetof(struct ws_options, max_connections)},
+    {"listen_backlog", OPTION_INT, offsetof(struct ws_options, listen_backlog)},
+    {"strategy", OPTION_STRATEGY, offsetof(struct ws_options, strategy)},
+    {"origins", OPTION_ALLOW, offsetof(struct ws_options, origins)},
+    {"hosts", OPTION_ALLOW, offsetof(struct ws_options, hosts)},
+};
+
+static const char *const strategies[] = {
+    [WS_STRATEGY_AUTO] = "auto",
+    [WS_STRATEGY_SELECT] = "select",
+    [WS_STRATEGY_POLL] = "poll",
+    [WS_STRATEGY_EPOLL] = "epoll",
+};
+
+const char *ws_convert_strategy_name(enum ws_strategy strategy) {
+    return strategies[strategy];
+}
+
+static int read_number(const struct option *option, PyObject *value, unsigned long long max,
+                       unsigned long long *out) {
+    *out = PyLong_AsUnsignedLongLong(value);
+    if (*out == (unsigned long long)-1 && PyErr_Occurred()) return -1;
+    if (*out <= max) return 0;
+    PyErr_Format(PyExc_ValueError, "option %s is out of range: %R", option->name, value);
+    return -1;
+}
+
+static int read_strategy(PyObject *value, enum ws_strategy *out) {
+    const char *name = PyUnicode_AsUTF8(value);
+    if (!name) return -1;
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(strategies); i++) {
+        if (strcmp(name, strategies[i]) == 0) {
+            *out = (enum ws_strategy)i;
+            return 0;
+        }
+    }
+    PyErr_Format(PyExc_ValueError, "option strategy is unknown: %R", value);
+    return -1;
+}
+
+static int read_allow(const struct option *option, PyObject *value, struct ws_allow_list *out) {
+    if (value == Py_None) {
+        out->mode = WS_ALLOW_DEFAULT;
+        return 0;
+    }
+    if (PyUnicode_Check(value) && PyUnicode_CompareWithASCIIString(value, "*") == 0) {
+        out->mode = WS_ALLOW_ANY;
+        return 0;
+    }
+    if (!PyList_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "option %s: not None, '*' or a list", option->name);
+        return -1;
+    }
+    Py_ssize_t n = PyList_GET_SIZE(value);
+    struct ws_slice *items = PyMem_New(struct ws_slice, (size_t)n);
+    if (!items) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *out = (struct ws_allow_list){.mode = WS_ALLOW_LIST, .items = items, .n = (size_t)n};
+    for (Py_ssize_t i = 0; i < n; i++) {
+        Py_ssize_t len;
+        items[i].data = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(value, i), &len);
+        if (!items[i].data) return -1;
+        items[i].len = (size_t)len;
+    }
+    return 0;
+}
+
+static int read_option(const struct option *option, PyObject *value, struct ws_options *options) {
+    void *place = (char *)options + option->offset;
+    unsigned long long number;
+    switch (option->kind) {
+    case OPTION_SIZE:
+        if (read_number(option, value, PY_SSIZE_T_MAX, &number) < 0) return -1;
+        *(size_t *)place = (size_t)number;
+        return 0;
+    case OPTION_U32:
+        if (read_number(option, value, UINT32_MAX, &number) < 0) return -1;
+        *(uint32_t *)place = (uint32_t)number;
+        return 0;
+    case OPTION_INT:
+        if (read_number(option, value, INT_MAX, &number) < 0) return -1;
+        *(int *)place = (int)number;
+        return 0;
+    case OPTION_STRATEGY: return read_strategy(value, place);
+    case OPTION_ALLOW: return read_allow(option, value, place);
+    }
+    return -1;
+}
+
+/* Some key of the dict is in no row of the table: names it. */
+static int refuse_unknown(PyObject *dict) {
+    PyObject *key, *value;
+    Py_ssize_t pos = 0;
+    while (PyDict_Next(dict, &pos, &key, &value)) {
+        bool known = false;
+        for (size_t i = 0; i < Py_ARRAY_LENGTH(options_table) && !known; i++) {
+            known = PyUnicode_Check(key) &&
+                    PyUnicode_CompareWithASCIIString(key, options_table[i].name) == 0;
+        }
+        if (!known) {
+            PyErr_Format(PyExc_TypeError, "unknown option %R", key);
+            break;
+        }
+    }
+    return -1;
+}
+
+int ws_convert_options_init(struct ws_options *options, PyObject *dict) {
+    ws_options_init(options);
+    options->origins = options->hosts = (struct ws_allow_list){.mode = WS_ALLOW_DEFAULT};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(options_table); i++) {
+        PyObject *value = PyDict_GetItemString(dict, options_table[i].name); /* borrowed */
+        if (!value) {
+            PyErr_Format(PyExc_TypeError, "missing option %s", options_table[i].name);
+            return -1;
+        }
+        if (read_option(&options_table[i], value, options) < 0) return -1;
+    }
+    /* Every row was found: a dict of another size has keys besides. */
+    Py_ssize_t n = (Py_ssize_t)Py_ARRAY_LENGTH(options_table);
+    return PyDict_Size(dict) == n ? 0 : refuse_unknown(dict);
+}
+
+void ws_convert_options_fini(struct ws_options *options) {
+    PyMem_Free((void *)options->origins.items);
+    PyMem_Free((void *)options->hosts.items);
+}
+
+/* ---- close frames ---- */
+
+int ws_convert_close_code(PyObject *value, uint16_t *code) {
+    if (!PyLong_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "code must be an int, not %.100s", Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    int overflow;
+    long number = PyLong_AsLongAndOverflow(value, &overflow);
+    bool fits = !overflow && number >= 0 && number <= UINT16_MAX;
+    if (fits && ws_close_code_is_sendable((int)number)) {
+        *code = (uint16_t)number;
+        return 0;
+    }
+    /* RFC 6455 section 7.4.1: 1005, 1006 and 1015 "MUST NOT be set as a status code in a Close
+     * control frame by an endpoint". */
+    PyErr_Format(PyExc_ValueError,
+                 "code %R may not be sent: it must be 1000-1003, 1007-1014 or 3000-4999", value);
+    return -1;
+}
+
+int ws_convert_close_reason(PyObject *value, struct ws_slice *reason) {
+    if (!PyUnicode_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "reason must be a str, not %.100s", Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    Py_ssize_t len;
+    reason->data = PyUnicode_AsUTF8AndSize(value, &len);
+    if (!reason->data) return -1;
+    reason->len = (size_t)len;
+    /* RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or
+     * less". */
+    if (len <= WS_CLOSE_REASON_MAX) return 0;
+    PyErr_Format(PyExc_ValueError, "reason has %zd bytes of UTF-8, at most %d fit a close frame",
+                 len, WS_CLOSE_REASON_MAX);
+    return -1;
+}

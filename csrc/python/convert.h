@@ -1,0 +1,50 @@
+/* convert.h: the one edge between Python's objects and the core's bytes, numbers and options. */
+#ifndef WS_PY_CONVERT_H
+#define WS_PY_CONVERT_H
+
+#include "state.h"
+
+#include "ws.h"
+
+/* From this size on exact bytes and str are sent from where they lie instead of being copied. */
+#define WS_CONVERT_SHARE_MIN 16384
+
+/* ---- to Python: each gives a new reference, or NULL with an exception set ---- */
+
+/* A str of what a request head holds: bytes below 0x80 but in values, where RFC 9110 section 5.5
+ * lets obs-text through: latin-1 loses nothing of it. */
+PyObject *ws_convert_latin1(struct ws_slice s);
+/* A str of UTF-8; what is none (it may have been cut) becomes U+FFFD. */
+PyObject *ws_convert_utf8(struct ws_slice s);
+/* str or bytes. Takes message->object, also when it fails. */
+PyObject *ws_convert_message(const struct ws_message *message);
+/* (ip, port), or None for a Unix socket. */
+PyObject *ws_convert_address(const struct ws_address *address);
+PyObject *ws_convert_stats(const struct ws_stats *stats);
+/* A list of (name, value). */
+PyObject *ws_convert_fields(const struct ws_http_head *head);
+
+/* ---- to the core: 0, or -1 with an exception set ---- */
+
+struct ws_convert_payload {
+    struct ws_payload payload; /* object, if not NULL, is borrowed from data */
+    Py_buffer view;            /* held while view.obj is not NULL */
+    void *copy;                /* owned, may be NULL */
+};
+
+/* What send() was given. The payload is valid as long as data, and until fini. */
+int ws_convert_payload_init(struct ws_convert_payload *p, PyObject *data);
+void ws_convert_payload_fini(struct ws_convert_payload *p);
+
+/* Reads the dict of validated options (see Server.__init__). Its lists point into the dict's
+ * strings, which must live until fini; fini is to be called in every case. */
+int ws_convert_options_init(struct ws_options *options, PyObject *dict);
+void ws_convert_options_fini(struct ws_options *options);
+/* "auto", "select", "poll", "epoll". */
+const char *ws_convert_strategy_name(enum ws_strategy strategy);
+
+/* A close code and its reason as close() takes them. The reason points into the str. */
+int ws_convert_close_code(PyObject *value, uint16_t *code);
+int ws_convert_close_reason(PyObject *value, struct ws_slice *reason);
+
+#endif

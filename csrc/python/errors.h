@@ -1,0 +1,25 @@
+/* errors.h: the core's error values as Python exceptions, and exceptions as objects that can be
+ * kept. */
+#ifndef WS_PY_ERRORS_H
+#define WS_PY_ERRORS_H
+
+#include "state.h"
+
+/* The exception that is set, as an instance with its traceback (new reference). None is set
+ * afterwards. */
+PyObject *ws_errors_take(void);
+/* Sets a taken exception again; steals it. */
+void ws_errors_give(PyObject *exc);
+/* Reports an exception that cannot go anywhere else to sys.unraisablehook; `where` names the
+ * place. */
+void ws_errors_drop(PyObject *where);
+
+/* Sets MemoryError for WS_ERR_MEMORY, else RuntimeError with the core's words. */
+void ws_errors_raise(int err);
+/* Sets OSError(errnum, why), Python choosing the subclass, for WS_ERR_SYSTEM, MemoryError for
+ * WS_ERR_MEMORY, else OSError(why). `why` is NUL-terminated, its bytes may be any. */
+void ws_errors_raise_why(int err, int errnum, const char *why);
+/* Sets ConnectionClosed(code, reason); reason is borrowed. */
+void ws_errors_raise_closed(const struct ws_state *state, int code, PyObject *reason);
+
+#endif

@@ -1,0 +1,449 @@
+/* server_type.c: wspy._core.Server. Makes the core server, turns its loop and keeps the handlers;
+ * calling them is events.c's work, checking options and arguments for people that of
+ * wspy/server.py. */
+#include "server_type.h"
+
+#include "conn_type.h"
+#include "convert.h"
+#include "errors.h"
+#include "events.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <structmember.h>
+
+static const char *const slot_names[WS_HANDLER_COUNT] = {
+    [WS_HANDLER_OPEN] = "open",   [WS_HANDLER_MESSAGE] = "message", [WS_HANDLER_CLOSE] = "close",
+    [WS_HANDLER_DRAIN] = "drain", [WS_HANDLER_ERROR] = "error",     [WS_HANDLER_LOG] = "log",
+};
+
+const char *ws_server_type_slot_name(enum ws_handler_slot slot) {
+    return slot_names[slot];
+}
+
+/* ---- checks: false with an exception set ---- */
+
+static bool has_core(const struct ws_server_object *self) {
+    if (!self->core) PyErr_SetString(PyExc_RuntimeError, "Server.__init__ was not called");
+    return self->core != NULL;
+}
+
+static bool is_new(const struct ws_server_object *self) {
+    if (!has_core(self)) return false;
+    if (self->phase == WS_SERVER_NEW) return true;
+    PyErr_SetString(PyExc_RuntimeError, self->phase == WS_SERVER_BINDING
+                                            ? "another thread is binding this Server"
+                                            : "a Server runs once: make a new one");
+    return false;
+}
+
+/* ---- making and freeing ---- */
+
+PyDoc_STRVAR(server_doc,
+"Server(options, /)\n--\n\n"
+"The base of wspy.Server: a core server and its loop.\n\n"
+"options is a dict of validated values, one for each field of struct ws_options (ws.h):\n"
+"sizes in bytes, times in milliseconds (0: none), strategy a str, origins and hosts None\n"
+"(the default rule), '*' or a list of str. A missing or unknown key is a TypeError.");
+
+static int server_init(struct ws_server_object *self, PyObject *args, PyObject *kwargs) {
+    PyObject *dict; /* borrowed */
+    if (kwargs && PyDict_GET_SIZE(kwargs) > 0) {
+        PyErr_SetString(PyExc_TypeError, "Server() takes no keyword arguments");
+        return -1;
+    }
+    if (!PyArg_ParseTuple(args, "O!:Server", &PyDict_Type, &dict)) return -1;
+    if (self->core) {
+        PyErr_SetString(PyExc_RuntimeError, "Server.__init__ was called before");
+        return -1;
+    }
+    struct ws_options options;
+    int result = ws_convert_options_init(&options, dict);
+    if (result == 0) {
+        self->core = ws_server_new(&options, &ws_events_handlers, self);
+        self->strategy = ws_convert_strategy_name(options.strategy);
+        if (!self->core) {
+            PyErr_NoMemory();
+            result = -1;
+        }
+    }
+    ws_convert_options_fini(&options);
+    return result;
+}
+
+static int server_traverse(struct ws_server_object *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_VISIT(self->handlers[i]);
+    Py_VISIT(self->failure);
+    return 0;
+}
+
+static int server_clear(struct ws_server_object *self) {
+    for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_CLEAR(self->handlers[i]);
+    Py_CLEAR(self->failure);
+    return 0;
+}
+
+/* Never while the loop runs: _run holds a reference. Nor while a Connection lives, which holds
+ * one too. */
+static void server_dealloc(struct ws_server_object *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs) PyObject_ClearWeakRefs((PyObject *)self);
+    server_clear(self);
+    if (self->core) ws_server_free(self->core);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* The module's state is on our own type, which a subclass has among its bases. */
+static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)args;
+    (void)kwargs;
+    PyTypeObject *own = type;
+    while (own->tp_dealloc != (destructor)server_dealloc) own = own->tp_base;
+    struct ws_server_object *self = (struct ws_server_object *)type->tp_alloc(type, 0);
+    if (self) self->state = PyType_GetModuleState(own);
+    return (PyObject *)self;
+}
+
+/* ---- before the run ---- */
+
+PyDoc_STRVAR(bind_tcp_doc,
+"_bind_tcp($self, host, port, /)\n--\n\n"
+"Reserve a TCP address: host '' is every address, port 0 a free one. OSError that names\n"
+"the address; RuntimeError once the server has run. Direct.");
+
+static PyObject *server_bind_tcp(struct ws_server_object *self, PyObject *args) {
+    const char *host;
+    int port;
+    if (!PyArg_ParseTuple(args, "si:_bind_tcp", &host, &port) || !is_new(self)) return NULL;
+    if (port < 0 || port > UINT16_MAX) {
+        return PyErr_Format(PyExc_ValueError, "port must be 0 to 65535, not %d", port);
+    }
+    char why[256] = "";
+    int err, errnum;
+    self->phase = WS_SERVER_BINDING;
+    Py_BEGIN_ALLOW_THREADS /* a name server may take its time */
+    err = ws_server_bind_tcp(self->core, host, (uint16_t)port, why);
+    errnum = errno;
+    Py_END_ALLOW_THREADS
+    self->phase = WS_SERVER_NEW;
+    if (err >= 0) Py_RETURN_NONE;
+    ws_errors_raise_why(err, errnum, why);
+    return NULL;
+}
+
+PyDoc_STRVAR(bind_unix_doc,
+"_bind_unix($self, path, /)\n--\n\n"
+"Make a Unix socket at path (bytes). OSError that names it; RuntimeError once the server\n"
+"has run. Direct.");
+
+static PyObject *server_bind_unix(struct ws_server_object *self, PyObject *args) {
+    const char *path;
+    if (!PyArg_ParseTuple(args, "y:_bind_unix", &path) || !is_new(self)) return NULL;
+    char why[256] = "";
+    int err = ws_server_bind_unix(self->core, path, why);
+    int errnum = errno;
+    if (err >= 0) Py_RETURN_NONE;
+    ws_errors_raise_why(err, errnum, why);
+    return NULL;
+}
+
+PyDoc_STRVAR(page_doc,
+"_page($self, path, body, content_type, fields, /)\n--\n\n"
+"Answer GET and HEAD of path with body (bytes). fields are further header lines, each with\n"
+"its CRLF, which the caller has checked. RuntimeError once the server has run. Direct.");
+
+static PyObject *server_page(struct ws_server_object *self, PyObject *args) {
+    const char *path, *body, *type, *fields;
+    Py_ssize_t path_len, body_len, type_len, fields_len;
+    if (!PyArg_ParseTuple(args, "s#y#s#s#:_page", &path, &path_len, &body, &body_len, &type,
+                          &type_len, &fields, &fields_len) ||
+        !is_new(self)) {
+        return NULL;
+    }
+    int err = ws_server_page(self->core, (struct ws_slice){path, (size_t)path_len},
+                             (struct ws_slice){body, (size_t)body_len},
+                             (struct ws_slice){type, (size_t)type_len},
+                             (struct ws_slice){fields, (size_t)fields_len});
+    if (err >= 0) Py_RETURN_NONE;
+    ws_errors_raise(err);
+    return NULL;
+}
+
+/* The slot of a handler's name, or -1 with ValueError set. */
+static int find_slot(const char *name) {
+    for (int i = 0; i < WS_HANDLER_COUNT; i++) {
+        if (strcmp(name, slot_names[i]) == 0) return i;
+    }
+    PyErr_Format(PyExc_ValueError, "there is no handler on_%s", name);
+    return -1;
+}
+
+PyDoc_STRVAR(set_handler_doc,
+"_set_handler($self, name, handler, /)\n--\n\n"
+"Set what is called for an event: open(conn), message(conn, message), close(conn, code,\n"
+"reason), drain(conn), error(conn, exception), log(level, line); None: nothing. It may be\n"
+"replaced at any time. TypeError if it cannot be called. Snapshot.");
+
+static PyObject *server_set_handler(struct ws_server_object *self, PyObject *args) {
+    const char *name;
+    PyObject *handler; /* borrowed */
+    if (!PyArg_ParseTuple(args, "sO:_set_handler", &name, &handler)) return NULL;
+    int slot = find_slot(name);
+    if (slot < 0) return NULL;
+    if (handler != Py_None && !PyCallable_Check(handler)) {
+        return PyErr_Format(PyExc_TypeError, "on_%s must be callable, not %.100s", name,
+                            Py_TYPE(handler)->tp_name);
+    }
+    PyObject *old = self->handlers[slot];
+    self->handlers[slot] = handler == Py_None ? NULL : Py_NewRef(handler);
+    Py_XDECREF(old);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(get_handler_doc,
+"_get_handler($self, name, /)\n--\n\n"
+"What _set_handler has set, or None. Snapshot.");
+
+static PyObject *server_get_handler(struct ws_server_object *self, PyObject *args) {
+    const char *name;
+    if (!PyArg_ParseTuple(args, "s:_get_handler", &name)) return NULL;
+    int slot = find_slot(name);
+    if (slot < 0) return NULL;
+    return Py_NewRef(self->handlers[slot] ? self->handlers[slot] : Py_None);
+}
+
+PyDoc_STRVAR(set_log_level_doc,
+"_set_log_level($self, level, /)\n--\n\n"
+"Log lines below this level (as in logging) are not made. Snapshot.");
+
+static PyObject *server_set_log_level(struct ws_server_object *self, PyObject *args) {
+    int level;
+    if (!PyArg_ParseTuple(args, "i:_set_log_level", &level) || !has_core(self)) return NULL;
+    ws_server_set_log_level(self->core, level);
+    Py_RETURN_NONE;
+}
+
+/* ---- the run ---- */
+
+/* 0, or -1 with an exception set. */
+static int begin(struct ws_server_object *self, struct ws_loop *loop, int watch_fd) {
+    char why[256] = "cannot watch the wake-up descriptor";
+    int err = ws_loop_begin(loop, why);
+    if (err >= 0) {
+        self->strategy = ws_loop_strategy(loop);
+        if (watch_fd >= 0) err = ws_loop_watch(loop, watch_fd);
+    }
+    int errnum = errno;
+    if (err >= 0) return 0;
+    ws_errors_raise_why(err, errnum, why);
+    return -1;
+}
+
+/* One turn: everything without the GIL until there is something to call, then the calls. */
+static void turn(struct ws_server_object *self, struct ws_loop *loop) {
+    int work;
+    self->in_io = true;
+    Py_BEGIN_ALLOW_THREADS
+    do {
+        work = ws_loop_io(loop);
+    } while (!work && !ws_loop_is_done(loop));
+    Py_END_ALLOW_THREADS
+    self->in_io = false;
+    if (work) ws_loop_dispatch(loop);
+    if (PyErr_CheckSignals() < 0) ws_events_fail(self, ws_errors_take());
+}
+
+PyDoc_STRVAR(run_doc,
+"_run($self, watch_fd, /)\n--\n\n"
+"Run the loop on this thread, which becomes the owner, until stop() and the end of every\n"
+"connection. watch_fd is a descriptor that ends a wait when it is readable, so that signal\n"
+"handlers run soon; -1: none. Raises what stopped the run, such as KeyboardInterrupt; OSError\n"
+"if it could not begin; RuntimeError the second time.");
+
+static PyObject *server_run(struct ws_server_object *self, PyObject *args) {
+    int watch_fd;
+    if (!PyArg_ParseTuple(args, "i:_run", &watch_fd) || !is_new(self)) return NULL;
+    struct ws_loop *loop = ws_server_loop(self->core);
+    self->phase = WS_SERVER_RUNNING;
+    Py_INCREF(self); /* whatever the handlers drop */
+    int err = begin(self, loop, watch_fd);
+    while (err == 0 && !ws_loop_is_done(loop)) turn(self, loop);
+    ws_loop_end(loop);
+    self->phase = WS_SERVER_ENDED;
+    PyObject *failure = self->failure;
+    self->failure = NULL;
+    if (failure) ws_errors_give(failure);
+    bool failed = err < 0 || failure;
+    Py_DECREF(self);
+    if (failed) return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(stop_doc,
+"stop($self, /)\n--\n\n"
+"Stop the server: no more connections are accepted, each open one is closed with 1001 (RFC\n"
+"6455 section 7.4.1), and the run ends when all have ended or after shutdown_timeout. Before\n"
+"the run it makes that end at once; a second call does nothing.\n\n"
+"Mailbox: any thread may call it, a handler too.");
+
+static PyObject *server_stop(struct ws_server_object *self, PyObject *ignored) {
+    (void)ignored;
+    if (!has_core(self)) return NULL;
+    ws_server_stop(self->core);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(abandon_doc,
+"_abandon($self, /)\n--\n\n"
+"In the child after a fork: close the inherited descriptors without a word to the peers, end\n"
+"the run, call no handler.");
+
+static PyObject *server_abandon(struct ws_server_object *self, PyObject *ignored) {
+    (void)ignored;
+    if (!has_core(self)) return NULL;
+    ws_server_abandon(self->core);
+    ws_events_forget(self);
+    Py_RETURN_NONE;
+}
+
+/* ---- looking at it ---- */
+
+PyDoc_STRVAR(get_doc,
+"get($self, conn_id, /)\n--\n\n"
+"The open connection with that id, or None. Snapshot.");
+
+static PyObject *server_get(struct ws_server_object *self, PyObject *conn_id) {
+    if (!has_core(self)) return NULL;
+    if (!PyLong_Check(conn_id)) {
+        return PyErr_Format(PyExc_TypeError, "get() takes an int, not %.100s",
+                            Py_TYPE(conn_id)->tp_name);
+    }
+    unsigned long long id = PyLong_AsUnsignedLongLong(conn_id);
+    if (id == (unsigned long long)-1 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return NULL;
+        PyErr_Clear(); /* negative or huge: no connection has that id */
+        Py_RETURN_NONE;
+    }
+    struct ws_conn *core = ws_server_find(self->core, id);
+    PyObject *conn = core ? ws_conn_get_user(core) : NULL;
+    return Py_NewRef(conn ? conn : Py_None);
+}
+
+PyDoc_STRVAR(stats_doc,
+"stats($self, /)\n--\n\n"
+"Counters since the start: accepted, shed (answered 503), refused (handshakes), opened,\n"
+"closed, received and sent messages, dropped_received, dropped_sent, suppressed_lines (of\n"
+"the log). Snapshot.");
+
+static PyObject *server_stats(struct ws_server_object *self, PyObject *ignored) {
+    (void)ignored;
+    if (!has_core(self)) return NULL;
+    struct ws_stats stats;
+    ws_server_get_stats(self->core, &stats);
+    return ws_convert_stats(&stats);
+}
+
+static PyObject *get_port(struct ws_server_object *self, void *closure) {
+    (void)closure;
+    return has_core(self) ? PyLong_FromLong(ws_server_get_port(self->core)) : NULL;
+}
+
+static PyObject *get_strategy(struct ws_server_object *self, void *closure) {
+    (void)closure;
+    return has_core(self) ? PyUnicode_FromString(self->strategy) : NULL;
+}
+
+/* The set changes in dispatch only, and nothing in here lets another thread or a handler run once
+ * the list is there. */
+static PyObject *get_connections(struct ws_server_object *self, void *closure) {
+    (void)closure;
+    if (!has_core(self)) return NULL;
+    PyObject *list = PyList_New(0);
+    if (!list) return NULL;
+    struct ws_conn *core = NULL;
+    while ((core = ws_server_next(self->core, core)) != NULL) {
+        PyObject *conn = ws_conn_get_user(core); /* borrowed */
+        if (conn && PyList_Append(list, conn) < 0) {
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static Py_ssize_t server_length(struct ws_server_object *self) {
+    return self->core ? (Py_ssize_t)ws_server_count(self->core) : 0;
+}
+
+/* A server without connections is no less a server. */
+static int server_bool(struct ws_server_object *self) {
+    (void)self;
+    return 1;
+}
+
+static PyMethodDef methods[] = {
+    {"_bind_tcp", (PyCFunction)server_bind_tcp, METH_VARARGS, bind_tcp_doc},
+    {"_bind_unix", (PyCFunction)server_bind_unix, METH_VARARGS, bind_unix_doc},
+    {"_page", (PyCFunction)server_page, METH_VARARGS, page_doc},
+    {"_set_handler", (PyCFunction)server_set_handler, METH_VARARGS, set_handler_doc},
+    {"_get_handler", (PyCFunction)server_get_handler, METH_VARARGS, get_handler_doc},
+    {"_set_log_level", (PyCFunction)server_set_log_level, METH_VARARGS,
+     set_log_level_doc},
+    {"_run", (PyCFunction)server_run, METH_VARARGS, run_doc},
+    {"stop", (PyCFunction)server_stop, METH_NOARGS, stop_doc},
+    {"_abandon", (PyCFunction)server_abandon, METH_NOARGS, abandon_doc},
+    {"get", (PyCFunction)server_get, METH_O, get_doc},
+    {"stats", (PyCFunction)server_stats, METH_NOARGS, stats_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(port_doc,
+"int: the TCP port, also when port 0 was asked for; 0 for a Unix socket. Snapshot.");
+PyDoc_STRVAR(strategy_doc,
+"str: 'epoll', 'poll' or 'select', the one in use; before the run the one asked for, which\n"
+"may be 'auto'. Snapshot.");
+PyDoc_STRVAR(connections_doc,
+"list[Connection]: the open connections in order of opening, a new list. Snapshot.");
+
+static PyGetSetDef properties[] = {
+    {"port", (getter)get_port, NULL, port_doc, NULL},
+    {"strategy", (getter)get_strategy, NULL, strategy_doc, NULL},
+    {"connections", (getter)get_connections, NULL, connections_doc, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct ws_server_object, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, (void *)server_doc},
+    {Py_tp_new, server_new},
+    {Py_tp_init, server_init},
+    {Py_tp_dealloc, server_dealloc},
+    {Py_tp_traverse, server_traverse},
+    {Py_tp_clear, server_clear},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {Py_tp_members, members},
+    {Py_sq_length, server_length},
+    {Py_nb_bool, server_bool},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "wspy._core.Server",
+    .basicsize = sizeof(struct ws_server_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = slots,
+};
+
+PyObject *ws_server_type_new(PyObject *module) {
+    return PyType_FromModuleAndSpec(module, &spec, NULL);
+}

@@ -1,0 +1,40 @@
+/* server_type.h: wspy._core.Server, the base of wspy.Server: a core server and its loop. */
+#ifndef WS_PY_SERVER_TYPE_H
+#define WS_PY_SERVER_TYPE_H
+
+#include "state.h"
+
+#include "ws.h"
+
+/* In the order of the names in server_type.c. */
+enum ws_handler_slot {
+    WS_HANDLER_OPEN,
+    WS_HANDLER_MESSAGE,
+    WS_HANDLER_CLOSE,
+    WS_HANDLER_DRAIN,
+    WS_HANDLER_ERROR,
+    WS_HANDLER_LOG,
+    WS_HANDLER_COUNT,
+};
+
+enum ws_server_phase { WS_SERVER_NEW, WS_SERVER_BINDING, WS_SERVER_RUNNING, WS_SERVER_ENDED };
+
+/* Every member is read and written with the GIL held. */
+struct ws_server_object {
+    PyObject_HEAD
+    const struct ws_state *state; /* borrowed: of the module, which the type holds */
+    struct ws_server *core;       /* owned; NULL before __init__ */
+    PyObject *handlers[WS_HANDLER_COUNT]; /* owned; NULL: not set */
+    PyObject *failure;   /* owned: what _run will raise, or NULL */
+    PyObject *weakrefs;
+    const char *strategy; /* static: the one asked for, then the one in use */
+    enum ws_server_phase phase;
+    bool in_io; /* the owner thread is in ws_loop_io: other threads may not use what is [direct] */
+};
+
+/* "open", "message", ...: what _set_handler takes and log_handler_error gets. */
+const char *ws_server_type_slot_name(enum ws_handler_slot slot);
+/* New reference, or NULL with an exception set. */
+PyObject *ws_server_type_new(PyObject *module);
+
+#endif

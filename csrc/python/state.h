@@ -1,0 +1,18 @@
+/* state.h: what one instance of the module wspy._core owns. There is no other state in the
+ * binding but in its objects. */
+#ifndef WS_PY_STATE_H
+#define WS_PY_STATE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Every member is owned; set by the module's exec. */
+struct ws_state {
+    PyTypeObject *server_type;
+    PyTypeObject *conn_type;
+    PyObject *connection_closed; /* wspy.errors.ConnectionClosed(code, reason) */
+    PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc) */
+    PyObject *headers_class;     /* wspy.headers.Headers(list of (name, value)) */
+};
+
+#endif

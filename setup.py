@@ -1,0 +1,109 @@
+"""The extension wspy._core; everything else is in pyproject.toml.
+
+Before it compiles, the build tries what it needs, so that a missing header is told in one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from glob import glob
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# What a build needs: a line of C that wants it, its name, and what to install on
+# Debian and Ubuntu, on Fedora, and on Alpine.
+NEEDED = (
+    ("", "a C compiler", "build-essential", "gcc", "build-base"),
+    (
+        "#include <Python.h>",
+        "the headers of this Python (Python.h)",
+        "python3-dev",
+        "python3-devel",
+        "python3-dev",
+    ),
+    (
+        "#include <openssl/evp.h>",
+        "the headers of OpenSSL (openssl/evp.h)",
+        "libssl-dev",
+        "openssl-devel",
+        "openssl-dev",
+    ),
+    (
+        "#include <zlib.h>",
+        "the headers of zlib (zlib.h)",
+        "zlib1g-dev",
+        "zlib-devel",
+        "zlib-dev",
+    ),
+)
+
+
+class BuildExt(build_ext):
+    def build_extensions(self) -> None:
+        missing = self.find_missing()
+        if missing:
+            # SystemExit ends setuptools and pip's build without a traceback.
+            raise SystemExit(describe(missing))
+        super().build_extensions()
+
+    def find_missing(self) -> list[tuple[str, ...]]:
+        lines, *_ = zip(*NEEDED)
+        if self.compiles("\n".join(lines)):
+            return []
+        if not self.compiles(""):
+            return [NEEDED[0]]
+        return [need for need in NEEDED if not self.compiles(need[0])]
+
+    def compiles(self, lines: str) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "try.c")
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(lines + "\nint main(void) { return 0; }\n")
+            command = [*self.compiler.compiler_so, *(f"-I{d}" for d in self.compiler.include_dirs)]
+            command += ["-c", source, "-o", os.path.join(folder, "try.o")]
+            try:
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+            except OSError:  # there is no such compiler
+                return False
+            return done.returncode == 0
+
+
+def describe(missing: list[tuple[str, ...]]) -> str:
+    _, names, debian, fedora, alpine = (list(column) for column in zip(*missing))
+    return (
+        f"wspy cannot be built without {' and '.join(names)}: install {' '.join(debian)} "
+        f"(Debian, Ubuntu), {' '.join(fedora)} (Fedora) or {' '.join(alpine)} (Alpine)."
+    )
+
+
+def extension() -> Extension:
+    compile_args = ["-std=c11", "-fvisibility=hidden", "-fstack-protector-strong"]
+    compile_args += ["-Wall", "-Wextra"]
+    link_args = []
+    macros: list[tuple[str, str | None]] = [("_GNU_SOURCE", None)]
+    if os.environ.get("WSPY_SANITIZE") == "1":
+        sanitizers = "-fsanitize=address,undefined"
+        # Some Pythons are configured with _FORTIFY_SOURCE, which hides overruns from ASan.
+        compile_args += ["-O1", "-g", sanitizers, "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
+        link_args += [sanitizers]
+    else:
+        compile_args += ["-O3", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+    if sys.platform == "linux":
+        link_args += ["-Wl,-z,relro,-z,now,--as-needed"]
+    return Extension(
+        "wspy._core",
+        sources=sorted(glob("csrc/core/*.c") + glob("csrc/python/*.c")),
+        depends=sorted(glob("csrc/*/*.h")),
+        include_dirs=["csrc/core"],
+        define_macros=macros,
+        libraries=["crypto", "z"],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+    )
+
+
+setup(ext_modules=[extension()], cmdclass={"build_ext": BuildExt})

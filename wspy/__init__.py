@@ -1,0 +1,21 @@
+"""A WebSocket server whose core is C.
+
+    import wspy
+
+    server = wspy.Server(port=8000)
+
+    @server.on_message
+    def echo(conn, message):        # str for text, bytes for binary
+        conn.send(message)
+
+    server.run()                    # until Ctrl-C
+"""
+
+from ._core import Connection
+from .errors import ConnectionClosed
+from .headers import Headers
+from .server import Server
+
+__all__ = ["Connection", "ConnectionClosed", "Headers", "Server", "__version__"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,59 @@
+"""What wspy raises, and how it tells of what a handler raised."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._core import Connection
+
+logger = logging.getLogger("wspy")
+
+# RFC 6455 section 7.4.1 and the IANA registry of close codes.
+CLOSE_CODES = {
+    1000: "normal closure",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1005: "no code received",
+    1006: "connection lost",
+    1007: "invalid data",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "extension required",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+}
+
+
+class ConnectionClosed(Exception):
+    """Raised by ``conn.send()`` once the connection is closing or closed.
+
+    ``code`` and ``reason`` are those of ``on_close``; before it was called, those that this side
+    closed with.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        name = CLOSE_CODES.get(self.code)
+        text = f"the connection is closed: {self.code}"
+        if name:
+            text += f" ({name})"
+        if self.reason:
+            text += f" {self.reason}"
+        return text
+
+
+def log_handler_error(event: str, conn: Connection, exc: BaseException) -> None:
+    """Logs what a handler raised, when no ``on_error`` took it.
+
+    Called by the extension; ``event`` is "open", "message", "close", "drain" or "error".
+    """
+    logger.error("on_%s failed for %r", event, conn, exc_info=exc)

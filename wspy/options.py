@@ -1,0 +1,184 @@
+"""The options of a Server: what may stand there, and how the core wants it.
+
+One row of OPTIONS for each option. The defaults stand in the signature of Server, where help()
+and editors show them; what they mean is in README.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+import reprlib
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, SupportsIndex
+
+# Fragments are joined in one buffer, so that their number bounds time and not memory.
+MAX_FRAGMENTS = 131_072
+
+UINT32_MAX = 2**32 - 1
+INT_MAX = 2**31 - 1
+SIZE_MAX = 2**40
+SECONDS_MAX = 1_000_000
+
+# RFC 3986 sections 3.1 and 3.2.2. IPv6 addresses are looked at more closely below.
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>\d{1,5}))?")
+
+Check = Callable[[str, object], object]
+
+
+class Option(NamedTuple):
+    """A row: the name in the core's options (None: it does not go there), and the check."""
+
+    key: str | None
+    check: Check
+
+
+def show(value: object) -> str:
+    """A value for an error message: short, whatever it is."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a larger number" if value > 0 else "a smaller number"
+    return reprlib.repr(value)
+
+
+def wrong_type(name: str, wanted: str, value: object) -> TypeError:
+    return TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+
+
+def wrong_value(name: str, wanted: str, value: object) -> ValueError:
+    return ValueError(f"{name} must be {wanted}, not {show(value)}")
+
+
+def integer(low: int, high: int, *, none: int | None = None, meaning: str = "") -> Check:
+    """An int of a range. ``none``: what None stands for in the core, ``meaning``: for people."""
+    wanted = f"an int from {low} to {high}"
+    if none is not None:
+        wanted += f", or None ({meaning})"
+
+    def check(name: str, value: object) -> object:
+        if value is None and none is not None:
+            return none
+        if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+            raise wrong_type(name, wanted, value)
+        number = operator.index(value)
+        if not low <= number <= high:
+            raise wrong_value(name, wanted, number)
+        return number
+
+    return check
+
+
+def seconds(name: str, value: object) -> object:
+    """A time-out in seconds, or None; in milliseconds, 0 for None."""
+    wanted = f"a number of seconds above 0 and up to {SECONDS_MAX}, or None (no time-out)"
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong_type(name, wanted, value)
+    if not 0 < value <= SECONDS_MAX:  # NaN is not either
+        raise wrong_value(name, wanted, value)
+    return math.ceil(value * 1000)
+
+
+def choice(*words: str) -> Check:
+    wanted = " or ".join(f'"{word}"' for word in words)
+
+    def check(name: str, value: object) -> object:
+        if not isinstance(value, str):
+            raise wrong_type(name, wanted, value)
+        if value not in words:
+            raise wrong_value(name, wanted, value)
+        return value
+
+    return check
+
+
+def allow_list(default: str, what: str, check_item: Callable[[str, str], None]) -> Check:
+    """The default rule by its name (None in the core), ``"*"`` for any, or a list."""
+    wanted = f'"{default}", "*" or a list of {what}'
+
+    def check(name: str, value: object) -> object:
+        if isinstance(value, str):
+            if value not in (default, "*"):
+                raise wrong_value(name, wanted, value)
+            return None if value == default else "*"
+        if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray | Mapping):
+            raise wrong_type(name, wanted, value)
+        items = list(value)
+        for item in items:
+            if not isinstance(item, str):
+                raise wrong_type(f"each of {name}", "a str", item)
+            if item == "*":
+                raise ValueError(f'{name} must not have "*" in its list: {name}="*" lets any in')
+            check_item(name, item)
+        return items
+
+    return check
+
+
+def is_authority(text: str) -> bool:
+    match = AUTHORITY.fullmatch(text)
+    if not match:
+        return False
+    host, port = match["host"], match["port"]
+    if host.startswith("["):
+        try:
+            socket.inet_pton(socket.AF_INET6, host[1:-1])
+        except OSError:
+            return False
+    return port is None or 0 < int(port) <= 65535
+
+
+def check_origin(name: str, item: str) -> None:
+    scheme, separator, authority = item.partition("://")
+    if not (separator and SCHEME.fullmatch(scheme) and is_authority(authority)):
+        raise wrong_value(f"each of {name}", 'an origin like "https://example.com:8443"', item)
+
+
+def check_host(name: str, item: str) -> None:
+    if not is_authority(item):
+        raise wrong_value(f"each of {name}", 'a host like "example.com" or "[::1]:8000"', item)
+
+
+OPTIONS: dict[str, Option] = {
+    "strategy": Option("strategy", choice("auto", "select", "poll", "epoll")),
+    "max_message_size": Option("max_message_size", integer(1, SIZE_MAX)),
+    "max_header_size": Option("max_header_size", integer(1, 2**24)),
+    "max_headers": Option("max_headers", integer(1, 2**16)),
+    "handshake_timeout": Option("handshake_timeout_ms", seconds),
+    "close_timeout": Option("close_timeout_ms", seconds),
+    "shutdown_timeout": Option("shutdown_timeout_ms", seconds),
+    "origins": Option("origins", allow_list("same-origin", "origins", check_origin)),
+    "hosts": Option("hosts", allow_list("auto", "host names", check_host)),
+    "high_water": Option("high_water", integer(1, SIZE_MAX)),
+    "max_backlog": Option("max_backlog", integer(1, SIZE_MAX, none=0, meaning="no bound")),
+    "backlog_policy": Option(None, choice("close")),
+    "max_connections": Option(
+        "max_connections", integer(1, UINT32_MAX, none=0, meaning="what the system allows")
+    ),
+    "listen_backlog": Option("listen_backlog", integer(1, INT_MAX)),
+}
+
+
+def validate(given: Mapping[str, object]) -> dict[str, object]:
+    """Checks the value of every option and returns the dict that the core takes.
+
+    Raises ValueError for a wrong value and TypeError for a wrong type; both name the option.
+    """
+    core: dict[str, object] = {"max_fragments": MAX_FRAGMENTS}
+    for name, (key, check) in OPTIONS.items():
+        value = check(name, given[name])
+        if key is not None:
+            core[key] = value
+    return core
+
+
+def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
+    """Raises TypeError for the first unknown keyword and suggests the nearest known one."""
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise TypeError(f"Server() has no option {name!r}{hint}")

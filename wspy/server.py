@@ -1,0 +1,238 @@
+"""The Server that programs use: options, handlers, pages, and ways to run it.
+
+No code here runs for a message: that is C, in _core.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import threading
+import urllib.parse
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NoReturn, TypeVar
+
+from . import _core
+from ._core import Connection
+from .options import OPTIONS, integer, refuse_unknown, validate
+from .pages import check_path, make_body, make_fields
+from .signals import stop_on_signals
+from .thread import ServerThread
+
+OpenHandler = Callable[[Connection], object]
+MessageHandler = Callable[[Connection, str | bytes], object]
+CloseHandler = Callable[[Connection, int, str], object]
+DrainHandler = Callable[[Connection], object]
+ErrorHandler = Callable[[Connection, Exception], object]
+
+_Open = TypeVar("_Open", bound=OpenHandler)
+_Message = TypeVar("_Message", bound=MessageHandler)
+_Close = TypeVar("_Close", bound=CloseHandler)
+_Drain = TypeVar("_Drain", bound=DrainHandler)
+_Error = TypeVar("_Error", bound=ErrorHandler)
+
+_DEFAULT_HOST = "127.0.0.1"
+_DEFAULT_PORT = 8000
+
+logger = logging.getLogger("wspy")
+
+_servers: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+class Server(_core.Server):
+    """A WebSocket server on one address, which is bound at once; ``run()`` takes connections.
+
+    ``host`` and ``port``: where to listen; ``""`` is every address, port 0 any that is free (see
+    ``port``). ``unix``: the path of a Unix socket in their place. The options are explained in
+    README.md: sizes are bytes, times are seconds, and None is off. ``on_open`` and so on are
+    the handlers, which the decorators of the same names set too.
+
+    Raises ValueError or TypeError for a wrong option, OSError if the address cannot be had.
+    """
+
+    def __init__(
+        self,
+        host: str = _DEFAULT_HOST,
+        port: int = _DEFAULT_PORT,
+        *,
+        unix: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
+        strategy: Literal["auto", "select", "poll", "epoll"] = "auto",
+        max_message_size: int = 1_048_576,
+        max_header_size: int = 8192,
+        max_headers: int = 64,
+        handshake_timeout: float | None = 5,
+        close_timeout: float | None = 5,
+        shutdown_timeout: float | None = 10,
+        origins: str | Iterable[str] = "same-origin",
+        hosts: str | Iterable[str] = "auto",
+        high_water: int = 262_144,
+        max_backlog: int | None = 1_048_576,
+        backlog_policy: Literal["close"] = "close",
+        max_connections: int | None = None,
+        listen_backlog: int = 4096,
+        on_open: OpenHandler | None = None,
+        on_message: MessageHandler | None = None,
+        on_close: CloseHandler | None = None,
+        on_drain: DrainHandler | None = None,
+        on_error: ErrorHandler | None = None,
+        **unknown: NoReturn,
+    ) -> None:
+        given = locals()  # before any other name is bound: the parameters
+        if unknown:
+            refuse_unknown(unknown, inspect.signature(Server).parameters)
+        super().__init__(validate(given))
+        for name in ("open", "message", "close", "drain", "error"):
+            if given[f"on_{name}"] is not None:
+                self._handle(name, given[f"on_{name}"])
+        self._set_handler("log", logger.log)
+        self._bind(host, port, unix)
+        _servers.add(self)
+
+    # -- address --
+
+    def _bind(
+        self,
+        host: str,
+        port: int,
+        unix: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None,
+    ) -> None:
+        if unix is not None:
+            if (host, port) != (_DEFAULT_HOST, _DEFAULT_PORT):
+                raise ValueError("unix stands in place of host and port: give one of them")
+            path = os.fsencode(unix)
+            if not path or b"\0" in path:
+                raise ValueError(f"unix must be the path of a socket, not {unix!r}")
+            self._host, self._unix = "", os.fsdecode(path)
+            self._bind_unix(path)
+            return
+        if not isinstance(host, str):
+            raise TypeError(f"host must be a str, not {type(host).__name__}")
+        if "\0" in host or len(host) > 255:
+            raise ValueError(f"host must be a name or an IP address, not {host[:40]!r}")
+        integer(0, 65535)("port", port)
+        self._host, self._unix = host, None
+        self._bind_tcp(host, port)
+
+    def _authority(self) -> str:
+        """host:port for a client on this machine: a wildcard address becomes loopback."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
+        if ":" in host:
+            host = f"[{host.replace('%', '%25')}]"  # RFC 6874: the zone's percent sign
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address for a client on this machine, such as "ws://127.0.0.1:8000/"."""
+        if self._unix is not None:
+            return f"ws+unix://{urllib.parse.quote(os.path.abspath(self._unix))}"
+        return f"ws://{self._authority()}/"
+
+    def __repr__(self) -> str:
+        return f"<wspy.Server {self.url} {self.strategy}>"
+
+    # -- handlers --
+
+    def _handle(self, name: str, handler: Callable[..., object]) -> None:
+        if is_async(handler):
+            raise TypeError(f"on_{name}: async handlers are not supported yet, use a plain def")
+        self._set_handler(name, handler)
+
+    def on_open(self, handler: _Open) -> _Open:
+        """Sets the handler ``(conn)`` for a connection that is open. Returns it: a decorator."""
+        self._handle("open", handler)
+        return handler
+
+    def on_message(self, handler: _Message) -> _Message:
+        """Sets the handler ``(conn, message)``: str for text, bytes for binary."""
+        self._handle("message", handler)
+        return handler
+
+    def on_close(self, handler: _Close) -> _Close:
+        """Sets the handler ``(conn, code, reason)``, called once, last.
+
+        The code is the peer's (RFC 6455 section 7.1.5), 1005 if it sent none, and 1006 if the
+        connection ended without a close frame; ``conn.close_kind`` tells the cause.
+        """
+        self._handle("close", handler)
+        return handler
+
+    def on_drain(self, handler: _Drain) -> _Drain:
+        """Sets the handler ``(conn)``, called when the output has fallen below half of high_water
+        after ``conn.send()`` had returned False."""
+        self._handle("drain", handler)
+        return handler
+
+    def on_error(self, handler: _Error) -> _Error:
+        """Sets the handler ``(conn, exception)`` for what another handler raised.
+
+        Without one it is logged, and the connection is closed with 1011.
+        """
+        self._handle("error", handler)
+        return handler
+
+    # -- pages --
+
+    def page(
+        self,
+        path: str,
+        body: str | bytes,
+        content_type: str | None = None,
+        headers: Mapping[str, str] = {},  # noqa: B006 (it is only read)
+    ) -> None:
+        """Answers GET and HEAD for ``path`` with a fixed body. Before the server runs.
+
+        ``path`` is compared as it stands in the request, without the query. ``content_type`` is
+        "text/html; charset=utf-8" for str and "application/octet-stream" for bytes, if not
+        given. A second page with the same path replaces the first.
+        """
+        data, content_type = make_body(body, content_type)
+        self._page(check_path(path), data, content_type, make_fields(headers))
+
+    # -- running --
+
+    def run(self) -> None:
+        """Takes connections until ``stop()``, Ctrl-C or SIGTERM; then closes all with 1001.
+
+        In the main thread it handles SIGINT and SIGTERM while it runs, unless the program has
+        set handlers of its own; a second Ctrl-C raises KeyboardInterrupt. A server runs once:
+        again is RuntimeError. KeyboardInterrupt and SystemExit from a handler stop the server
+        and are raised here.
+        """
+        if threading.current_thread() is threading.main_thread():
+            with stop_on_signals(self.stop) as fd:
+                self._run_here(fd)
+        else:
+            self._run_here(-1)
+
+    def start_in_thread(self) -> ServerThread:
+        """Runs the server in a daemon thread, and returns when it takes connections.
+
+        The result is a context manager that gives ``url`` and stops the server at its end; it
+        also has ``url`` and ``stop()``.
+        """
+        return ServerThread(self)
+
+    def _run_here(self, watch_fd: int) -> None:
+        self._set_log_level(logger.getEffectiveLevel())
+        where = f"unix:{self._unix}" if self._unix is not None else f"http://{self._authority()}"
+        logger.info("listening on %s (%s)", where, self.strategy)
+        self._run(watch_fd)
+
+
+def is_async(handler: object) -> bool:
+    """Whether a call would give a coroutine or an asynchronous generator."""
+    return any(
+        inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f)
+        for f in (handler, getattr(handler, "__call__", None))  # noqa: B004 (not "is it callable")
+    )
+
+
+def _abandon_all() -> None:
+    for server in list(_servers):
+        server._abandon()
+
+
+# A child of fork() has the descriptors but not the threads: it lets go of both.
+os.register_at_fork(after_in_child=_abandon_all)

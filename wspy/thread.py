@@ -1,0 +1,115 @@
+"""A server that runs in a thread of its own."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import socket
+import threading
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .server import Server
+
+_running: weakref.WeakSet[ServerThread] = weakref.WeakSet()
+
+
+class ServerThread:
+    """A server in a daemon thread, made by ``Server.start_in_thread()``.
+
+    As a context manager it gives the address, and stops the server at the end::
+
+        with server.start_in_thread() as url:
+            ...
+
+    The interpreter stops and joins what still runs when it exits.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._error: BaseException | None = None
+        reader, writer = socket.socketpair()
+        with writer:
+            fill(writer)
+            self._thread = threading.Thread(
+                target=self._run, args=(reader,), name=f"wspy {server.url}", daemon=True
+            )
+            _running.add(self)
+            self._thread.start()
+            # The loop empties what it watches: when there is room again, it takes connections or
+            # has ended.
+            poll = select.poll()
+            poll.register(writer, select.POLLOUT)
+            poll.poll()
+        if self._error is not None:
+            self.stop()
+
+    def _run(self, reader: socket.socket) -> None:
+        try:
+            with reader:
+                reader.setblocking(False)
+                self.server._run_here(reader.fileno())
+        except BaseException as exc:
+            self._error = exc
+
+    @property
+    def url(self) -> str:
+        """The address for a client on this machine."""
+        return self.server.url
+
+    def stop(self) -> None:
+        """Stops the server and waits for its thread; raises what had ended the thread, once.
+
+        From a handler it only stops: the thread cannot wait for itself.
+        """
+        self.server.stop()
+        if threading.current_thread() is self._thread:
+            return
+        self._thread.join()
+        _running.discard(self)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def __enter__(self) -> str:
+        return self.url
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.stop()
+        except BaseException:
+            if exc is None:  # else what the body raised is what people need to see
+                raise
+
+    def __repr__(self) -> str:
+        state = "running" if self._thread.is_alive() else "ended"
+        return f"<wspy.ServerThread {self.url} {state}>"
+
+
+def fill(writer: socket.socket) -> None:
+    """Writes to a socketpair until it takes no more."""
+    writer.setblocking(False)
+    writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel's minimum
+    try:
+        while True:
+            writer.send(bytes(4096))
+    except BlockingIOError:
+        pass
+
+
+def _stop_all() -> None:
+    for thread in list(_running):
+        thread.stop()
+
+
+# The threads are daemons, so that the interpreter does not wait for them before it comes here.
+atexit.register(_stop_all)
+os.register_at_fork(after_in_child=_running.clear)
