@@ -34,7 +34,7 @@ $(stamp): $(sources) scripts/system.sh
 	@sh scripts/system.sh $(PYTHON)
 	@$(bin)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "building wspy for $$($(bin)/python -V) in $(VENV)"
-	@$(bin)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(bin)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
 bench: $(bench_venv)/.wspy-installed
@@ -45,7 +45,7 @@ $(bench_venv)/.wspy-installed: $(sources) bench/requirements.txt $(wildcard wspy
 	@sh scripts/system.sh $(PYTHON) libuv1
 	@$(bench_venv)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(bench_venv)
 	@echo "building wspy and its peers in $(bench_venv)"
-	@$(bench_venv)/bin/python -m pip install --quiet --disable-pip-version-check -r bench/requirements.txt .
+	@$(bench_venv)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r bench/requirements.txt .
 	@touch $@
 
 clean:

@@ -51,7 +51,7 @@ class BuildExt(build_ext):
         super().build_extensions()
 
     def find_missing(self) -> list[tuple[str, ...]]:
-        lines, *_ = zip(*NEEDED)
+        lines, *_ = zip(*NEEDED, strict=True)
         if self.compiles("\n".join(lines)):
             return []
         if not self.compiles(""):
@@ -66,14 +66,14 @@ class BuildExt(build_ext):
             command = [*self.compiler.compiler_so, *(f"-I{d}" for d in self.compiler.include_dirs)]
             command += ["-c", source, "-o", os.path.join(folder, "try.o")]
             try:
-                done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+                done = subprocess.run(command, capture_output=True, check=False)
             except OSError:  # there is no such compiler
                 return False
             return done.returncode == 0
 
 
 def describe(missing: list[tuple[str, ...]]) -> str:
-    _, names, debian, fedora, alpine = (list(column) for column in zip(*missing))
+    _, names, debian, fedora, alpine = (list(column) for column in zip(*missing, strict=True))
     return (
         f"wspy cannot be built without {' and '.join(names)}: install {' '.join(debian)} "
         f"(Debian, Ubuntu), {' '.join(fedora)} (Fedora) or {' '.join(alpine)} (Alpine)."

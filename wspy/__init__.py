@@ -1,14 +1,14 @@
 """A WebSocket server whose core is C.
 
-    import wspy
+A program makes a ``Server``, gives it handlers and runs it::
 
     server = wspy.Server(port=8000)
 
     @server.on_message
-    def echo(conn, message):        # str for text, bytes for binary
+    def echo(conn, message):  # str for text, bytes for binary
         conn.send(message)
 
-    server.run()                    # until Ctrl-C
+    server.run()  # until Ctrl-C
 """
 
 from ._core import Connection

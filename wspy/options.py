@@ -13,7 +13,7 @@ import re
 import reprlib
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, SupportsIndex
+from typing import Literal, NamedTuple, SupportsIndex, get_args
 
 # Fragments are joined in one buffer, so that their number bounds time and not memory.
 MAX_FRAGMENTS = 131_072
@@ -23,9 +23,12 @@ INT_MAX = 2**31 - 1
 SIZE_MAX = 2**40
 SECONDS_MAX = 1_000_000
 
-# RFC 3986 sections 3.1 and 3.2.2. IPv6 addresses are looked at more closely below.
+# RFC 3986 sections 3.1 and 3.2.2, of which a name has what DNS has. IPv6 addresses are looked at
+# more closely below.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>\d{1,5}))?")
+AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
+
+Strategy = Literal["auto", "select", "poll", "epoll"]
 
 Check = Callable[[str, object], object]
 
@@ -144,7 +147,7 @@ def check_host(name: str, item: str) -> None:
 
 
 OPTIONS: dict[str, Option] = {
-    "strategy": Option("strategy", choice("auto", "select", "poll", "epoll")),
+    "strategy": Option("strategy", choice(*get_args(Strategy))),
     "max_message_size": Option("max_message_size", integer(1, SIZE_MAX)),
     "max_header_size": Option("max_header_size", integer(1, 2**24)),
     "max_headers": Option("max_headers", integer(1, 2**16)),

@@ -16,7 +16,7 @@ from typing import Literal, NoReturn, TypeVar
 
 from . import _core
 from ._core import Connection
-from .options import OPTIONS, integer, refuse_unknown, validate
+from .options import Strategy, integer, refuse_unknown, validate
 from .pages import check_path, make_body, make_fields
 from .signals import stop_on_signals
 from .thread import ServerThread
@@ -58,7 +58,7 @@ class Server(_core.Server):
         port: int = _DEFAULT_PORT,
         *,
         unix: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
-        strategy: Literal["auto", "select", "poll", "epoll"] = "auto",
+        strategy: Strategy = "auto",
         max_message_size: int = 1_048_576,
         max_header_size: int = 8192,
         max_headers: int = 64,
@@ -81,7 +81,7 @@ class Server(_core.Server):
     ) -> None:
         given = locals()  # before any other name is bound: the parameters
         if unknown:
-            refuse_unknown(unknown, inspect.signature(Server).parameters)
+            refuse_unknown(unknown, list(inspect.signature(Server).parameters)[:-1])
         super().__init__(validate(given))
         for name in ("open", "message", "close", "drain", "error"):
             if given[f"on_{name}"] is not None:
@@ -91,6 +91,9 @@ class Server(_core.Server):
         _servers.add(self)
 
     # -- address --
+
+    _host: str
+    _unix: str | None
 
     def _bind(
         self,
@@ -179,7 +182,7 @@ class Server(_core.Server):
         path: str,
         body: str | bytes,
         content_type: str | None = None,
-        headers: Mapping[str, str] = {},  # noqa: B006 (it is only read)
+        headers: Mapping[str, str] = {},
     ) -> None:
         """Answers GET and HEAD for ``path`` with a fixed body. Before the server runs.
 

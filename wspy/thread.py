@@ -48,12 +48,12 @@ class ServerThread:
             self.stop()
 
     def _run(self, reader: socket.socket) -> None:
-        try:
-            with reader:
-                reader.setblocking(False)
+        with reader:  # closed last: that wakes the starter, who then looks for an error
+            reader.setblocking(False)
+            try:
                 self.server._run_here(reader.fileno())
-        except BaseException as exc:
-            self._error = exc
+            except BaseException as exc:  # noqa: BLE001 (stop() raises it)
+                self._error = exc
 
     @property
     def url(self) -> str:

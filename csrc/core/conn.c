@@ -45,7 +45,8 @@ void ws_conn_unref(struct ws_conn *c) {
     free(c);
 }
 
-/* What only a living connection needs. The head, the address and the close's words stay for those who hold a reference. */
+/* What only a living connection needs. Objects were released in dispatch, before on_close returned; only a run that breaks off
+ * leaves some, and ends with the caller's lock held. The head, the address and the close's words stay for those who hold a reference. */
 static void free_working_memory(struct ws_conn *c) {
     struct ws_tick *t = c->tick;
     ws_conn_drop_queue(c);

@@ -313,6 +313,11 @@ static void begin_stop(struct ws_loop *l) {
         ws_timer_arm(&l->tick.wheel, &l->shutdown_timer, l->tick.now_ms, l->tick.options->shutdown_timeout_ms);
 }
 
+void ws_loop_cut(struct ws_loop *l) {
+    ws_loop_stop(l);
+    l->cut_asked = true;
+}
+
 bool ws_loop_is_done(const struct ws_loop *l) {
     if (atomic_load_explicit(&l->abandoned, memory_order_relaxed)) return true;
     return l->stopping && l->n_conns == 0 && l->tick.batch.n == 0;
@@ -329,6 +334,9 @@ void ws_loop_abandon(struct ws_loop *l) {
     }
     for (int i = 0; i < l->n_listeners; i++) ws_sock_close(l->listeners[i].fd);
     l->n_listeners = 0; /* the socket file is the parent's */
+    ws_sock_close(l->spare_fd);
+    l->spare_fd = -1;
+    ws_wake_fini(&l->tick.wake); /* shared with the parent: a signal here would wake its loop */
     if (l->has_poller) ws_sock_close(l->poller.fd);
     l->poller.fd = -1;
 }
@@ -339,6 +347,10 @@ int ws_loop_io(struct ws_loop *l) {
     struct ws_tick *t = &l->tick;
     if (atomic_load_explicit(&l->abandoned, memory_order_relaxed)) return 0;
     if (atomic_load(&l->stop_asked) && !l->stopping) begin_stop(l);
+    if (l->cut_asked) {
+        l->cut_asked = false;
+        cut(l);
+    }
     if (!t->batch.n) t->in.used = 0;
     flush(l);
     bury(l);

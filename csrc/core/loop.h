@@ -40,7 +40,7 @@ struct ws_loop {
     struct ws_poller_ready ready[WS_LOOP_READY_MAX];
     int ready_at, ready_n;
     struct ws_timer accept_timer, shutdown_timer;
-    bool stopping, has_poller, has_ended;
+    bool stopping, cut_asked, has_poller, has_ended;
     _Atomic bool begun, stop_asked, abandoned;
 };
 

@@ -214,6 +214,10 @@ void ws_server_stop(struct ws_server *s) {
     ws_loop_stop(&s->loop);
 }
 
+bool ws_server_is_stopping(const struct ws_server *s) {
+    return atomic_load_explicit(&s->loop.stop_asked, memory_order_relaxed);
+}
+
 void ws_server_abandon(struct ws_server *s) {
     ws_loop_abandon(&s->loop);
 }

@@ -136,6 +136,8 @@ int ws_server_page(struct ws_server *s, struct ws_slice path, struct ws_slice bo
 /* Stops: no more accepts, every connection is closed with 1001, the loop is done when all have ended or at shutdown_timeout. Before begin: the loop is done at
  * once. Again: nothing. [mailbox; also from a signal handler] */
 void ws_server_stop(struct ws_server *s);
+/* Whether it was asked to stop. [snapshot] */
+bool ws_server_is_stopping(const struct ws_server *s);
 /* Lines below this level are not made. [snapshot] */
 void ws_server_set_log_level(struct ws_server *s, int level);
 
@@ -177,6 +179,8 @@ int ws_loop_watch(struct ws_loop *l, int fd);
 int ws_loop_io(struct ws_loop *l);
 /* Calls the handlers for the batch. [direct] */
 void ws_loop_dispatch(struct ws_loop *l);
+/* Stops without waiting for anybody: every connection ends in the next dispatch. [direct] */
+void ws_loop_cut(struct ws_loop *l);
 /* Asked to stop, and every connection has ended. [direct] */
 bool ws_loop_is_done(const struct ws_loop *l);
 /* Closes what is left. [direct] */

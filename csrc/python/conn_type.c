@@ -336,6 +336,8 @@ static PyType_Slot slots[] = {
     {Py_tp_traverse, conn_traverse},
     {Py_tp_clear, conn_clear},
     {Py_tp_repr, conn_repr},
+    {Py_tp_getattro, PyObject_GenericGetAttr}, /* named for the stubs: any attribute may be set */
+    {Py_tp_setattro, PyObject_GenericSetAttr},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
     {Py_tp_members, members},

@@ -28,12 +28,16 @@ static bool call_handler(PyObject *handler, struct call *call, size_t n) {
 /* ---- exceptions ---- */
 
 void ws_events_fail(struct ws_server_object *server, PyObject *exc) {
+    if (server->failure || ws_server_is_stopping(server->core)) {
+        /* Somebody loses patience (a second Ctrl-C): no more waiting for closing handshakes. */
+        ws_loop_cut(ws_server_loop(server->core));
+    }
+    ws_server_stop(server->core);
     if (server->failure) {
         Py_DECREF(exc);
     } else {
         server->failure = exc;
     }
-    ws_server_stop(server->core);
 }
 
 /* Takes the exception that is set. KeyboardInterrupt, SystemExit and their like end the run, and

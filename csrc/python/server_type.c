@@ -262,7 +262,7 @@ PyDoc_STRVAR(run_doc,
 "Run the loop on this thread, which becomes the owner, until stop() and the end of every\n"
 "connection. watch_fd is a descriptor that ends a wait when it is readable, so that signal\n"
 "handlers run soon; -1: none. Raises what stopped the run, such as KeyboardInterrupt; OSError\n"
-"if it could not begin; RuntimeError the second time.");
+"if it could not begin; RuntimeError the second time. Direct.");
 
 static PyObject *server_run(struct ws_server_object *self, PyObject *args) {
     int watch_fd;
@@ -300,7 +300,7 @@ static PyObject *server_stop(struct ws_server_object *self, PyObject *ignored) {
 PyDoc_STRVAR(abandon_doc,
 "_abandon($self, /)\n--\n\n"
 "In the child after a fork: close the inherited descriptors without a word to the peers, end\n"
-"the run, call no handler.");
+"the run, call no handler. Direct.");
 
 static PyObject *server_abandon(struct ws_server_object *self, PyObject *ignored) {
     (void)ignored;

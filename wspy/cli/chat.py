@@ -8,12 +8,14 @@ The browser sends what was typed as a text message. The server sends JSON object
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from .. import Connection, Server
+from ..options import Strategy
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -44,18 +46,20 @@ def add_command(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0: any (default: %(default)s)")
     parser.add_argument(
-        "--strategy", choices=["auto", "select", "poll", "epoll"], default="auto",
+        "--strategy", choices=get_args(Strategy), default="auto",
         help="how the loop waits (default: %(default)s)",
     )  # fmt: skip
     parser.set_defaults(command=run)
 
 
-def make_server(host: str, port: int, strategy: str = "auto") -> Server:
+def make_server(host: str, port: int, strategy: Strategy = "auto") -> Server:
     """A chat server, bound and ready to run."""
     server = Server(host, port, strategy=strategy, max_message_size=MAX_TEXT)
     folder = resources.files(__package__)
     for path, (name, content_type) in PAGES.items():
         server.page(path, (folder / name).read_bytes(), content_type, SECURITY)
+
+    guests = itertools.count(1)
 
     def tell(**fields: object) -> None:
         line = json.dumps(fields)
@@ -65,7 +69,7 @@ def make_server(host: str, port: int, strategy: str = "auto") -> Server:
 
     @server.on_open
     def join(conn: Connection) -> None:
-        conn.name = f"guest {conn.id}"
+        conn.name = f"guest {next(guests)}"
         conn.send(json.dumps({"type": "welcome", "you": conn.name, "here": len(server)}))
         tell(type="join", who=conn.name, here=len(server))
 

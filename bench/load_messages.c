@@ -1,0 +1,70 @@
+/* load_messages.c: message k of a connection is a slice of one pool of random bytes, chosen by the
+ * connection's generator. It does NOT store messages: who has the generator can say them again. */
+#include "load_messages.h"
+
+#include <stdlib.h>
+
+#include "load_base.h"
+
+enum { POOL_SHIFTS = 4096 /* a message starts at one of so many places of the pool */ };
+
+static void pool_fill(struct messages *m, size_t n, bool text) {
+    uint64_t rng = 0x243f6a8885a308d3ULL;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t r = rng_next(&rng);
+        m->pool[i] = (uint8_t)(text ? 32 + (r >> 40) % 95 : r >> 56);
+    }
+}
+
+/* base to the power of n. */
+static double power(double base, unsigned n) {
+    double result = 1.0;
+    for (; n; n >>= 1, base *= base)
+        if (n & 1)
+            result *= base;
+    return result;
+}
+
+/* Fills the quantiles of a log-uniform distribution over size_min..size_max. One is added to all
+ * sizes on the way so that the range may begin at 0; bisection finds the step without libm. */
+static void sizes_fill(struct messages *m, size_t size_min, size_t size_max) {
+    double from = (double)size_min + 1.0, ratio = ((double)size_max + 1.0) / from;
+    double low = 1.0, high = ratio;
+    for (int i = 0; i < 200; i++) {
+        double mid = (low + high) / 2.0;
+        if (power(mid, SIZE_STEPS - 1) < ratio)
+            low = mid;
+        else
+            high = mid;
+    }
+    for (unsigned i = 0; i < SIZE_STEPS; i++)
+        m->sizes[i] = min_size((size_t)(from * power(low, i) - 0.5), size_max);
+    m->sizes[0] = size_min;
+    m->sizes[SIZE_STEPS - 1] = size_max;
+}
+
+int messages_init(struct messages *m, size_t size_min, size_t size_max, bool text) {
+    m->pool = malloc(size_max + POOL_SHIFTS);
+    if (!m->pool)
+        return fail("out of memory");
+    pool_fill(m, size_max + POOL_SHIFTS, text);
+    sizes_fill(m, size_min, size_max);
+    return 0;
+}
+
+void messages_fini(struct messages *m) {
+    free(m->pool);
+}
+
+uint64_t messages_seed(size_t id) {
+    uint64_t rng = (id + 1) * 0x9e3779b97f4a7c15ULL;
+    for (int i = 0; i < 8; i++) /* neighbouring seeds begin alike */
+        rng_next(&rng);
+    return rng;
+}
+
+const uint8_t *messages_next(const struct messages *m, uint64_t *rng, size_t *len) {
+    uint64_t r = rng_next(rng);
+    *len = m->sizes[(r >> 32) % SIZE_STEPS];
+    return m->pool + (r >> 48) % POOL_SHIFTS;
+}

@@ -1,0 +1,27 @@
+/* load_messages.h: the messages that are sent and have to come back. */
+#ifndef LOAD_MESSAGES_H
+#define LOAD_MESSAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SIZE_STEPS = 1024 /* quantiles of the log-uniform size distribution */ };
+
+struct messages {
+    uint8_t *pool; /* owns */
+    size_t sizes[SIZE_STEPS];
+};
+
+/* Gives 0, or -1 after it said why; messages_fini is right after both. */
+int messages_init(struct messages *m, size_t size_min, size_t size_max, bool text);
+void messages_fini(struct messages *m);
+
+/* The generator of a connection: equal ids give equal ones. */
+uint64_t messages_seed(size_t id);
+
+/* Which message comes next: the same for the same generator, whether sending or checking. Borrowed
+ * from the pool. */
+const uint8_t *messages_next(const struct messages *m, uint64_t *rng, size_t *len);
+
+#endif

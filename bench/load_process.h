@@ -1,0 +1,19 @@
+/* load_process.h: the CPU time of a process. */
+#ifndef LOAD_PROCESS_H
+#define LOAD_PROCESS_H
+
+#include <sys/types.h>
+
+/* CPU seconds since the process began, all its threads together. */
+struct usage {
+    double user, system; /* in steps of 10 ms; how the kernel samples them, see README.md */
+    double total;        /* to the nanosecond */
+};
+
+/* Gives 0, or -1 after it said why. */
+int process_usage(pid_t pid, struct usage *u);
+
+/* Our own total. */
+double process_own_seconds(void);
+
+#endif

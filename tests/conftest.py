@@ -1,0 +1,117 @@
+"""Servers for the tests: with each strategy, on a free port, in a thread, and looked after."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from support import STRATEGIES, Client
+
+import wspy
+from wspy.options import Strategy
+from wspy.thread import ServerThread
+
+
+class Servers:
+    """Makes servers and starts them. The test's end stops them and looks for what went wrong."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy: Strategy = strategy
+        self.threads: list[ServerThread] = []
+
+    def make(self, **options: Any) -> wspy.Server:
+        """A server that does not run yet."""
+        if "unix" not in options:
+            options.setdefault("port", 0)
+        return wspy.Server(**{"strategy": self.strategy, **options})
+
+    def start(self, server: wspy.Server) -> ServerThread:
+        thread = server.start_in_thread()
+        self.threads.append(thread)
+        assert server.strategy == self.strategy
+        return thread
+
+    def run(self, **options: Any) -> wspy.Server:
+        """A server that runs."""
+        server = self.make(**options)
+        self.start(server)
+        return server
+
+    def stop(self) -> None:
+        for thread in self.threads:
+            thread.stop()  # raises what had ended the thread
+            assert not thread._thread.is_alive()
+            assert len(thread.server) == 0
+            assert thread.server.connections == []
+            stats = thread.server.stats()
+            assert stats["opened"] == stats["closed"]
+
+
+@pytest.fixture(params=STRATEGIES)
+def strategy(request: pytest.FixtureRequest) -> Strategy:
+    return request.param  # type: ignore[no-any-return]
+
+
+class Records(logging.Handler):
+    """What the logger "wspy" got."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def at(self, level: int) -> list[str]:
+        return [r.getMessage() for r in self.records if r.levelno == level]
+
+    def take_errors(self) -> list[logging.LogRecord]:
+        """Those of level ERROR. The rest of the test may have no further one."""
+        errors = [r for r in self.records if r.levelno >= logging.ERROR]
+        self.records = [r for r in self.records if r.levelno < logging.ERROR]
+        return errors
+
+
+@pytest.fixture
+def log() -> Iterator[Records]:
+    """The log. A test has to take the errors that it expects, or it fails with them."""
+    records = Records()
+    logger = logging.getLogger("wspy")
+    level = logger.level
+    logger.addHandler(records)
+    logger.setLevel(logging.DEBUG)
+    yield records
+    logger.removeHandler(records)
+    logger.setLevel(level)
+    errors = [(r.getMessage(), r.exc_info) for r in records.take_errors()]
+    assert errors == []
+
+
+@pytest.fixture
+def servers(strategy: Strategy, log: Records) -> Iterator[Servers]:
+    servers = Servers(strategy)
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+def connect(servers: Servers) -> Iterator[Callable[..., Client]]:
+    """Makes clients, which are closed before the servers are stopped."""
+    clients: list[Client] = []
+
+    def make(*arguments: Any, **options: Any) -> Client:
+        client = Client(*arguments, **options)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.socket.close()
+
+
+@pytest.fixture
+def echo(servers: Servers) -> wspy.Server:
+    """An echo server that runs."""
+    return servers.run(on_message=lambda conn, message: conn.send(message))
