@@ -1,6 +1,6 @@
 """Echo servers side by side: messages for each second of the server's CPU.
 
-Each server runs alone in its own process on one CPU and bench/load.c on another, in turns over
+Each server runs alone in its own process on one CPU and bench/load*.c on another, in turns over
 several rounds. bench/README.md tells the method. Exit status: 0 if every run was good, else 1.
 """
 
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -36,22 +36,31 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """One server program, bench/servers/NAME_server.py, and the distributions it runs on."""
+    """One server program and the distributions it runs on: bench/servers/NAME_server.py, or
+    bench/servers/NAME.c with the libraries it is linked with."""
 
     name: str
-    distributions: tuple[str, ...]
+    distributions: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
     @property
-    def program(self) -> Path:
-        return BENCH / "servers" / f"{self.name}_server.py"
+    def is_c(self) -> bool:
+        return bool(self.libraries)
+
+    def command(self) -> list[str]:
+        """What starts it; the port is to be added."""
+        if self.is_c:
+            return [str(BUILD / self.name)]
+        return [sys.executable, str(BENCH / "servers" / f"{self.name}_server.py")]
 
 
 PEERS = {
     peer.name: peer
     for peer in (
         Peer("wspy", ("wspy",)),
-        Peer("websockets", ("websockets", "uvloop")),
+        Peer("raw", libraries=("crypto",)),
         Peer("picows", ("picows", "aiofastnet", "uvloop")),
+        Peer("websockets", ("websockets", "uvloop")),
         Peer("socketify", ("socketify",)),
     )
 }
@@ -73,7 +82,7 @@ class Workload(NamedTuple):
             ) from None
 
     def __str__(self) -> str:
-        return f"{self.connections} connections × {self.size} B, {self.depth} in flight on each"
+        return f"{self.connections} connections, {self.size} B, {self.depth} in flight on each"
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,36 @@ class Settings:
 
 Run = dict[str, Any]  # the load generator's JSON line
 Round = dict[str, Run]  # peer name -> its run
+
+
+# ---- building ----
+
+
+def build(name: str, sources: Sequence[Path], libraries: Sequence[str] = ()) -> Path:
+    """Compiles a C program into build/, unless that was done since its sources last changed."""
+    program = BUILD / name
+    headers = {header for source in sources for header in source.parent.glob("*.h")}
+    changed = max(path.stat().st_mtime for path in (*sources, *headers))
+    if program.exists() and program.stat().st_mtime >= changed:
+        return program
+    BUILD.mkdir(exist_ok=True)
+    command = [
+        *(os.environ.get("CC", "cc"), "-O2", "-std=c11", "-D_GNU_SOURCE", "-o", str(program)),
+        *map(str, sources),
+        *(f"-l{library}" for library in libraries),
+    ]
+    try:
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    except OSError as error:
+        raise BenchError(f"{command[0]} cannot be run: {error.strerror}") from None
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"{command[0]} ended with {done.returncode}"]
+        raise BenchError(next((line for line in said if "error" in line), said[-1]))
+    return program
+
+
+def build_load() -> Path:
+    return build("load", sorted(BENCH.glob("load*.c")))
 
 
 # ---- processes ----
@@ -114,7 +153,13 @@ def environment() -> dict[str, str]:
 
 
 def why_missing(peer: Peer) -> str | None:
-    """The last line of what importing the peer says, or None if it is there."""
+    """What compiling or importing the peer says, its decisive line; None if it is there."""
+    if peer.is_c:
+        try:
+            build(peer.name, [BENCH / "servers" / f"{peer.name}.c"], peer.libraries)
+        except BenchError as error:
+            return str(error)
+        return None
     probe = subprocess.run(
         [sys.executable, "-c", f"import {peer.name}"],
         capture_output=True,
@@ -154,7 +199,7 @@ def serving(peer: Peer, cpu: int) -> Iterator[tuple[int, int]]:
     with tempfile.TemporaryFile() as log:
         with pinned(cpu):
             process = subprocess.Popen(
-                [sys.executable, str(peer.program), str(port)],
+                [*peer.command(), str(port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -174,17 +219,6 @@ def serving(peer: Peer, cpu: int) -> Iterator[tuple[int, int]]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def build_load() -> Path:
-    """Compiles bench/load.c, unless that was done since it last changed."""
-    source, program = BENCH / "load.c", BUILD / "load"
-    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
-        return program
-    BUILD.mkdir(exist_ok=True)
-    command = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O2"]
-    subprocess.run([*command, str(source), "-o", str(program)], check=True)
-    return program
 
 
 # ---- measuring ----
@@ -216,17 +250,22 @@ def measure(peer: Peer, workload: Workload, settings: Settings) -> Run:
         return run
 
 
+def turns(peers: list[Peer], number: int) -> list[Peer]:
+    """The order of a round. Each begins with another peer: in as many rounds as there are peers,
+    every peer has every place once."""
+    first = number % len(peers)
+    return peers[first:] + peers[:first]
+
+
 def measure_rounds(
     peers: list[Peer], workload: Workload, rounds: int, settings: Settings
 ) -> tuple[list[Round], bool]:
-    """All rounds of one workload. Each round begins with another peer, so that none always comes
-    first; a peer that failed once is left out of this workload's remaining rounds."""
+    """All rounds of one workload; a peer that failed once is left out of the remaining ones."""
     results: list[Round] = []
     failed: set[str] = set()
     for number in range(rounds):
-        turn = number % len(peers)
         results.append({})
-        for peer in peers[turn:] + peers[:turn]:
+        for peer in turns(peers, number):
             if peer.name in failed:
                 continue
             print(f"  round {number + 1}/{rounds} {peer.name:12}", end="\r", file=sys.stderr)
@@ -253,10 +292,10 @@ def ratio_cell(results: list[Round], name: str) -> str:
         if BASELINE in result
     ]
     if not ratios:
-        return "–"
+        return "none"
     if name == BASELINE or len(ratios) == 1:
         return f"{median(ratios):.2f}"
-    return f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def row(results: list[Round], name: str) -> list[str]:
@@ -271,6 +310,8 @@ def row(results: list[Round], name: str) -> list[str]:
         f"{median(per_cpu):,.0f}",
         ratio_cell(results, name),
         f"{spread:.0%}",
+        f"{median(values('server_user_us_per_message')):.2f}",
+        f"{median(values('server_system_us_per_message')):.2f}",
         f"{median(values('p50_us')):,.0f}",
         f"{median(values('p99_us')):,.0f}",
         f"{median(values('load_cpu')):.0%}",
@@ -280,7 +321,8 @@ def row(results: list[Round], name: str) -> list[str]:
 def print_table(results: list[Round], peers: list[Peer]) -> None:
     head = [
         *("server", "messages/s", "messages per server-CPU-second", f"ratio to {BASELINE}"),
-        *("spread", "p50 µs", "p99 µs", "load generator's CPU"),
+        *("spread", "user µs/message", "system µs/message"),
+        *("p50 µs", "p99 µs", "load generator's CPU"),
     ]
     print("| " + " | ".join(head) + " |")
     print("|---" + "|---:" * (len(head) - 1) + "|")
@@ -309,7 +351,7 @@ def print_setting(peers: list[Peer], settings: Settings, rounds: int) -> None:
     versions = [text for text in map(version, names) if text]
     if any(peer.name == "wspy" for peer in peers) and not version("wspy"):
         versions.insert(0, "wspy of this tree")
-    print(f"- Python {platform.python_version()}, {', '.join(versions)}")
+    print(f"- {', '.join([f'Python {platform.python_version()}', *versions])}")
     print(f"- Linux {platform.release()}, {cpu_model()}, {os.cpu_count()} CPUs")
     print(
         f"- {rounds} rounds of {settings.seconds:g} s, medians, "
@@ -353,17 +395,23 @@ def arguments() -> argparse.Namespace:
     return found
 
 
+def how_to_get(peer: Peer) -> str:
+    if peer.is_c:
+        return "it needs a C compiler and OpenSSL's headers (Debian: gcc, libssl-dev)"
+    what = "-e ." if peer.name == "wspy" else "-r bench/requirements.txt"
+    return f"to install it: {sys.executable} -m pip install {what}"
+
+
 def installed_peers(names: list[str]) -> list[Peer]:
-    """The peers that can be imported; for the others it is said how to get them."""
+    """The peers that can be imported or compiled; for the others it is said how to get them."""
     peers = []
     for name in names:
         reason = why_missing(PEERS[name])
         if reason is None:
             peers.append(PEERS[name])
             continue
-        how = "-e ." if name == "wspy" else "-r bench/requirements.txt"
         print(f"{name} is skipped: {reason}", file=sys.stderr)
-        print(f"  to install it: {sys.executable} -m pip install {how}", file=sys.stderr)
+        print(f"  {how_to_get(PEERS[name])}", file=sys.stderr)
     return peers
 
 
@@ -373,10 +421,15 @@ def main() -> int:
     if not peers:
         print("no server to measure", file=sys.stderr)
         return 1
+    try:
+        load = build_load()
+    except BenchError as error:
+        print(f"the load generator cannot be built: {error}", file=sys.stderr)
+        return 1
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) == 1:
         print("only one CPU: server and load generator share it", file=sys.stderr)
-    settings = Settings(build_load(), options.seconds, options.text, cpus[0], cpus[1 % len(cpus)])
+    settings = Settings(load, options.seconds, options.text, cpus[0], cpus[1 % len(cpus)])
     print_setting(peers, settings, options.rounds)
     good = True
     for workload in options.workloads:

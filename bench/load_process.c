@@ -1,4 +1,4 @@
-/* load_process.c: asks the kernel for a process's CPU seconds. It does NOT count child processes. */
+/* load_process.c: asks the kernel for a process's CPU seconds. It does NOT count its children. */
 #include "load_process.h"
 
 #include <inttypes.h>

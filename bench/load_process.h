@@ -6,7 +6,7 @@
 
 /* CPU seconds since the process began, all its threads together. */
 struct usage {
-    double user, system; /* in steps of 10 ms; how the kernel samples them, see README.md */
+    double user, system; /* in ticks of 10 ms, which the kernel estimates by samples */
     double total;        /* to the nanosecond */
 };
 

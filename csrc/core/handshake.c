@@ -229,6 +229,9 @@ static bool check_upgrade(struct ws_handshake *h, const struct ws_http_head *hea
     uint8_t bytes[18];
     if (!method_is(head, "GET"))
         return refuse(h, 405, "A WebSocket handshake is a GET request.");
+    /* RFC 9112 3.2.4: "The "asterisk-form" of request-target is only used for a server-wide OPTIONS
+     * request". It names no resource that a connection could be to. */
+    if (ws_slice_is(head->path, "*")) return refuse(h, 400, "The request target is \"*\".");
     if (!check_no_body(h, head)) return false;
     if (!ws_http_head_has_token(head, "Connection", "upgrade"))
         return refuse(h, 400, "The Connection field does not say \"Upgrade\".");

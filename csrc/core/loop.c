@@ -236,9 +236,12 @@ static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
         struct ws_conn *c = conn_of(l, r->data);
         if (c) serve_conn(c, r->events);
     } else if (slot == WAKE_SLOT) {
+        /* In this order: mail posted after the take finds the mailbox empty and signals anew. */
         ws_wake_drain(l->tick.wake.read_fd);
+        take_mail(l);
     } else if (slot == WATCH_SLOT) {
-        ws_wake_drain(l->watch_fd);
+        /* Readable with nothing to read is its end, and would be readable for ever. */
+        if (!ws_wake_drain(l->watch_fd)) ws_loop_watch(l, -1);
         l->watch_told = true;
     } else if ((int)(slot - FIRST_LISTENER_SLOT) < l->n_listeners) {
         ws_accept_ready(l, &l->listeners[slot - FIRST_LISTENER_SLOT]);
@@ -356,7 +359,6 @@ int ws_loop_io(struct ws_loop *l) {
     bury(l);
     if (ws_loop_is_done(l)) return 0;
     if (l->ready_at == l->ready_n) wait_ready(l);
-    take_mail(l);
     resume(l);
     serve(l);
     if (l->ready_at == l->ready_n) expire(l);

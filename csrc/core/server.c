@@ -125,7 +125,7 @@ static void tell_why(char why[256], const char *where, int err, int gai) {
     const char *text = err == WS_ERR_RESOLVE  ? gai_strerror(gai)
                        : err == WS_ERR_SYSTEM ? strerror_r(errno, cause, sizeof cause)
                                               : ws_err_text(err);
-    snprintf(why, 256, "cannot listen on %s: %s", where, text);
+    snprintf(why, 256, "cannot listen on %.128s: %.96s", where, text);
 }
 
 static bool is_numeric6(const char *host) {
@@ -152,7 +152,7 @@ int ws_server_bind_tcp(struct ws_server *s, const char *host, uint16_t port, cha
     struct ws_loop *l = &s->loop;
     int fds[WS_LISTENERS_MAX], gai = 0;
     struct ws_address addresses[WS_LISTENERS_MAX];
-    char where[300];
+    char where[280];
     const char *name = host ? host : "";
 
     snprintf(where, sizeof where, is_numeric6(name) ? "[%s]:%u" : "%s:%u", name, port);
