@@ -46,6 +46,9 @@ fail() {
     exit 1
 }
 
+if ! runs '' && [ "$python" != python3 ]; then
+    fail "there is no $python here: choose another with make PYTHON=..."
+fi
 if runs '' && ! runs 'import sys; sys.exit(sys.version_info < (3, 10))'; then
     fail "wspy needs Python 3.10 or newer, $python is older: choose another with make PYTHON=..."
 fi

@@ -207,7 +207,7 @@ class Server(_core.Server):
             with stop_on_signals(self.stop) as fd:
                 self._run_here(fd)
         else:
-            self._run_here(-1)
+            self._run_here()
 
     def start_in_thread(self) -> ServerThread:
         """Runs the server in a daemon thread, and returns when it takes connections.
@@ -217,11 +217,18 @@ class Server(_core.Server):
         """
         return ServerThread(self)
 
-    def _run_here(self, watch_fd: int) -> None:
+    def _run_here(self, watch_fd: int = -1, begun: Callable[[], object] | None = None) -> None:
+        """Runs on this thread; ``begun`` is called once connections are taken."""
+
+        def listening() -> None:
+            unix = self._unix
+            where = f"unix:{unix}" if unix is not None else f"http://{self._authority()}"
+            logger.info("listening on %s (%s)", where, self.strategy)
+            if begun is not None:
+                begun()
+
         self._set_log_level(logger.getEffectiveLevel())
-        where = f"unix:{self._unix}" if self._unix is not None else f"http://{self._authority()}"
-        logger.info("listening on %s (%s)", where, self.strategy)
-        self._run(watch_fd)
+        self._run(watch_fd, listening)
 
 
 def is_async(handler: object) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import select
-import socket
 import threading
 import weakref
 from types import TracebackType
@@ -31,29 +29,21 @@ class ServerThread:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._error: BaseException | None = None
-        reader, writer = socket.socketpair()
-        with writer:
-            fill(writer)
-            self._thread = threading.Thread(
-                target=self._run, args=(reader,), name=f"wspy {server.url}", daemon=True
-            )
-            _running.add(self)
-            self._thread.start()
-            # The loop empties what it watches: when there is room again, it takes connections or
-            # has ended.
-            poll = select.poll()
-            poll.register(writer, select.POLLOUT)
-            poll.poll()
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"wspy {server.url}", daemon=True)
+        _running.add(self)
+        self._thread.start()
+        self._begun.wait()
         if self._error is not None:
             self.stop()
 
-    def _run(self, reader: socket.socket) -> None:
-        with reader:  # closed last: that wakes the starter, who then looks for an error
-            reader.setblocking(False)
-            try:
-                self.server._run_here(reader.fileno())
-            except BaseException as exc:  # noqa: BLE001 (stop() raises it)
-                self._error = exc
+    def _run(self) -> None:
+        try:
+            self.server._run_here(begun=self._begun.set)
+        except BaseException as exc:  # noqa: BLE001 (stop() raises it)
+            self._error = exc
+        finally:
+            self._begun.set()  # also if it never began: nobody shall wait for it
 
     @property
     def url(self) -> str:
@@ -92,17 +82,6 @@ class ServerThread:
     def __repr__(self) -> str:
         state = "running" if self._thread.is_alive() else "ended"
         return f"<wspy.ServerThread {self.url} {state}>"
-
-
-def fill(writer: socket.socket) -> None:
-    """Writes to a socketpair until it takes no more."""
-    writer.setblocking(False)
-    writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel's minimum
-    try:
-        while True:
-            writer.send(bytes(4096))
-    except BlockingIOError:
-        pass
 
 
 def _stop_all() -> None:

@@ -72,7 +72,7 @@ static void free_working_memory(struct ws_conn *c) {
 void ws_conn_bury(struct ws_conn *c) {
     ws_timer_disarm(&c->tick->wheel, &c->timer);
     free_working_memory(c);
-    atomic_store(&c->open, false);
+    ws_conn_set_open(c, false);
     ws_sock_close(c->fd);
     c->fd = -1;
     ws_conn_unref(c);
@@ -373,7 +373,7 @@ static void took(struct ws_conn *c, uint8_t *data, size_t n) {
 
 static void read_failed(struct ws_conn *c, ssize_t n) {
     if (n == 0) {
-        peer_gone(c, WS_CLOSE_EOF);
+        peer_gone(c, c->was_reset ? WS_CLOSE_RESET : WS_CLOSE_EOF);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
         c->broken = true;
         peer_gone(c, WS_CLOSE_RESET);

@@ -34,6 +34,7 @@ struct ws_conn {
     bool told : 1;            /* on_close was called */
     bool eof : 1;             /* nothing more comes from the peer */
     bool broken : 1;          /* the peer takes nothing more */
+    bool was_reset : 1;       /* a write told it, so that the read that follows sees a mere end */
     bool shut : 1;            /* our FIN is sent */
     bool blocked : 1;         /* the kernel took less than there was */
     bool paused : 1;          /* over high_water after a flush: not read */
@@ -68,6 +69,14 @@ struct ws_conn {
 
 static inline struct ws_conn *ws_conn_of_node(struct ws_registry_node *node) {
     return (struct ws_conn *)(void *)node;
+}
+
+/* Sets what is_open tells, and counts. True if that changed it: of several who close, one was the first. Any thread. */
+static inline bool ws_conn_set_open(struct ws_conn *c, bool open) {
+    if (atomic_exchange(&c->open, open) == open) return false;
+    if (open) atomic_fetch_add_explicit(&c->tick->n_open, 1, memory_order_relaxed);
+    else atomic_fetch_sub_explicit(&c->tick->n_open, 1, memory_order_relaxed);
+    return true;
 }
 
 /* ---- conn.c: life, reading ---- */

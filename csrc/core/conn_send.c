@@ -98,7 +98,7 @@ static int send_here(struct ws_conn *c, const struct ws_payload *p) {
     if (is_full(c, c->queue.bytes)) {
         write_queue(c); /* before the policy acts: perhaps the kernel takes it now */
         if (is_full(c, c->queue.bytes)) {
-            if (atomic_exchange(&c->open, false)) overflow(c);
+            if (ws_conn_set_open(c, false)) overflow(c);
             ws_count(&c->tick->counters->dropped_sent, 1);
             return WS_SENT_DROPPED;
         }
@@ -145,9 +145,9 @@ static int post_message(struct ws_conn *c, const struct ws_payload *p) {
     if (is_full(c, before)) {
         static const char why[] = "the backlog is full";
         atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
-        if (atomic_exchange(&c->open, false) &&
+        if (ws_conn_set_open(c, false) &&
             post_close(c, 1013, (struct ws_slice){why, sizeof why - 1}, WS_CLOSE_BACKLOG) < 0) {
-            atomic_store(&c->open, true); /* the next send tries again */
+            ws_conn_set_open(c, true); /* the next send tries again */
             result = WS_ERR_MEMORY;
         }
         goto refused;
@@ -211,10 +211,10 @@ bool ws_close_code_is_sendable(int code) {
 }
 
 int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
-    if (!atomic_exchange(&c->open, false)) return 0; /* the first one counts */
+    if (!ws_conn_set_open(c, false)) return 0; /* the first one counts */
     if (!ws_tick_is_owner(c->tick)) {
         int err = post_close(c, code, reason, kind);
-        if (err < 0) atomic_store(&c->open, true);
+        if (err < 0) ws_conn_set_open(c, true);
         return err;
     }
     if (c->state == WS_CONN_OPEN) close_here(c, code, reason, kind);
@@ -308,8 +308,12 @@ static void write_queue(struct ws_conn *c) {
         int n = ws_queue_gather(&c->queue, iov, PIECES_MAX, &total);
         ssize_t done = ws_sock_writev(c->fd, iov, n);
         if (done < 0) {
-            if (errno == EAGAIN || errno == EWOULDBLOCK) c->blocked = true;
-            else c->broken = true; /* what the peer sent before it went is still read; then EOF ends it */
+            if (errno == EAGAIN || errno == EWOULDBLOCK) {
+                c->blocked = true;
+            } else { /* what the peer sent before it went is still read; then EOF ends it */
+                c->broken = true;
+                c->was_reset = errno != EPIPE; /* EPIPE: its FIN was first */
+            }
             break;
         }
         ws_queue_consume(&c->queue, (size_t)done, &c->tick->released);

@@ -40,7 +40,7 @@ static void tell_close(struct ws_conn *c) {
     struct ws_tick *t = c->tick;
     struct ws_close close;
     if (c->told || !c->opened) return;
-    atomic_store(&c->open, false);
+    ws_conn_set_open(c, false);
     c->told = true;
     ws_conn_get_close(c, &close);
     if (t->handlers->on_close) t->handlers->on_close(t->user, c, &close);
@@ -95,7 +95,7 @@ static void on_open(struct ws_conn *c, const struct ws_event *ev) {
     }
     c->state = WS_CONN_OPEN;
     c->opened = true;
-    atomic_store(&c->open, true);
+    ws_conn_set_open(c, true);
     ws_count(&t->counters->opened, 1);
     if (c->pending.len) ws_conn_make_ready(c);
     if (t->handlers->on_open) t->handlers->on_open(t->user, c);

@@ -331,7 +331,7 @@ void ws_loop_abandon(struct ws_loop *l) {
     for (uint32_t i = 0; i < l->n_slots; i++) {
         struct ws_conn *c = l->slots[i].conn;
         if (!c) continue;
-        atomic_store(&c->open, false);
+        ws_conn_set_open(c, false);
         ws_sock_close(c->fd);
         c->fd = -1;
     }

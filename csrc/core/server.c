@@ -247,16 +247,18 @@ void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out) {
 }
 
 size_t ws_server_count(const struct ws_server *s) {
-    return s->loop.tick.registry.n;
+    return atomic_load_explicit(&s->loop.tick.n_open, memory_order_relaxed);
 }
 
 struct ws_conn *ws_server_find(const struct ws_server *s, uint64_t id) {
     struct ws_registry_node *node = ws_registry_find(&s->loop.tick.registry, id);
-    return node ? ws_conn_of_node(node) : NULL;
+    struct ws_conn *c = node ? ws_conn_of_node(node) : NULL;
+    return c && ws_conn_is_open(c) ? c : NULL;
 }
 
 struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after) {
     struct ws_registry_node *node = after ? after->node.next : s->loop.tick.registry.first;
+    while (node && !ws_conn_is_open(ws_conn_of_node(node))) node = node->next;
     return node ? ws_conn_of_node(node) : NULL;
 }
 

@@ -174,18 +174,24 @@ static int fail_and_close(int fd) {
     return WS_ERR_SYSTEM;
 }
 
+/* SO_REUSEADDR passes over the remains of closed connections, which listen() checks for again. While a socket is
+ * bound and does not listen it must be off: Linux would let somebody else bind the same port. */
+static int set_reuse(int fd, int on) {
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ? WS_ERR_SYSTEM : 0;
+}
+
 /* One socket bound to `wanted`; `bound` tells the real port. */
 static int bind_address(const struct ws_address *wanted, struct ws_address *bound) {
     struct raw_address raw;
     int on = 1;
     int fd = open_stream(wanted->family);
     if (fd < 0) return WS_ERR_SYSTEM;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) return fail_and_close(fd);
+    if (set_reuse(fd, 1) < 0) return fail_and_close(fd);
     /* Else [::] would take the port of 0.0.0.0 too, and IPv4 peers would come as ::ffff:a.b.c.d. */
     if (wanted->family == AF_INET6 &&
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) return fail_and_close(fd);
     address_to_raw(&raw, wanted);
-    if (bind(fd, &raw.u.any, raw.len) < 0) return fail_and_close(fd);
+    if (bind(fd, &raw.u.any, raw.len) < 0 || set_reuse(fd, 0) < 0) return fail_and_close(fd);
     raw.len = sizeof raw.u;
     if (getsockname(fd, &raw.u.any, &raw.len) < 0) return fail_and_close(fd);
     address_from_raw(bound, &raw.u.any);
@@ -269,6 +275,7 @@ int ws_sock_bind_tcp(const char *host, uint16_t port, int *fds, struct ws_addres
 }
 
 int ws_sock_listen(int fd, int backlog) {
+    if (set_reuse(fd, 1) < 0) return WS_ERR_SYSTEM;
     return listen(fd, backlog) < 0 ? WS_ERR_SYSTEM : 0;
 }
 

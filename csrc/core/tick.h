@@ -80,6 +80,7 @@ struct ws_tick {
     struct ws_arena in, out;
     struct ws_batch batch;
     struct ws_registry registry;
+    _Atomic size_t n_open; /* connections whose `open` is set: those of the registry that nobody has closed yet */
 
     struct ws_conn *touched; /* to be flushed; linked by next_touched */
     struct ws_conn *ready;   /* hold bytes or events from before; linked by next_ready */

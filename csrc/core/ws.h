@@ -159,7 +159,8 @@ void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out);
 /* In the child after fork(): closes the inherited descriptors raw (no epoll_ctl, no shutdown); the loop is done, every connection is closed for its users, no handler is called. */
 void ws_server_abandon(struct ws_server *s);
 
-/* Open connections, those between on_open and the end of on_close. [direct, or any time the owner is not in dispatch's place: the set changes in dispatch only] */
+/* Open connections: from the start of on_open to the local close or the start of on_close, as ws_conn_is_open says. The count is a [snapshot]; the
+ * set is [direct]: it changes in dispatch only, so a lock that dispatch holds makes it safe elsewhere. */
 size_t ws_server_count(const struct ws_server *s);
 struct ws_conn *ws_server_find(const struct ws_server *s, uint64_t id); /* borrowed, or NULL */
 /* Iterates in order of opening: NULL gives the first, the last gives NULL. */

@@ -230,7 +230,7 @@ static PyObject *server_set_log_level(struct ws_server_object *self, PyObject *a
 /* ---- the run ---- */
 
 /* 0, or -1 with an exception set. */
-static int begin(struct ws_server_object *self, struct ws_loop *loop, int watch_fd) {
+static int begin(struct ws_server_object *self, struct ws_loop *loop, int watch_fd, PyObject *begun) {
     char why[256] = "cannot watch the wake-up descriptor";
     int err = ws_loop_begin(loop, why);
     if (err >= 0) {
@@ -238,9 +238,13 @@ static int begin(struct ws_server_object *self, struct ws_loop *loop, int watch_
         if (watch_fd >= 0) err = ws_loop_watch(loop, watch_fd);
     }
     int errnum = errno;
-    if (err >= 0) return 0;
-    ws_errors_raise_why(err, errnum, why);
-    return -1;
+    if (err < 0) {
+        ws_errors_raise_why(err, errnum, why);
+        return -1;
+    }
+    PyObject *result = PyObject_CallNoArgs(begun);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
 }
 
 /* One turn: everything without the GIL until there is something to call, then the calls. */
@@ -258,19 +262,20 @@ static void turn(struct ws_server_object *self, struct ws_loop *loop) {
 }
 
 PyDoc_STRVAR(run_doc,
-"_run($self, watch_fd, /)\n--\n\n"
+"_run($self, watch_fd, begun, /)\n--\n\n"
 "Run the loop on this thread, which becomes the owner, until stop() and the end of every\n"
 "connection. watch_fd is a descriptor that ends a wait when it is readable, so that signal\n"
-"handlers run soon; -1: none. Raises what stopped the run, such as KeyboardInterrupt; OSError\n"
+"handlers run soon; -1: none. begun() is called once connections are taken. Raises what stopped the run, such as KeyboardInterrupt; OSError\n"
 "if it could not begin; RuntimeError the second time. Direct.");
 
 static PyObject *server_run(struct ws_server_object *self, PyObject *args) {
     int watch_fd;
-    if (!PyArg_ParseTuple(args, "i:_run", &watch_fd) || !is_new(self)) return NULL;
+    PyObject *begun; /* borrowed from args */
+    if (!PyArg_ParseTuple(args, "iO:_run", &watch_fd, &begun) || !is_new(self)) return NULL;
     struct ws_loop *loop = ws_server_loop(self->core);
     self->phase = WS_SERVER_RUNNING;
     Py_INCREF(self); /* whatever the handlers drop */
-    int err = begin(self, loop, watch_fd);
+    int err = begin(self, loop, watch_fd, begun);
     while (err == 0 && !ws_loop_is_done(loop)) turn(self, loop);
     ws_loop_end(loop);
     self->phase = WS_SERVER_ENDED;
@@ -305,8 +310,8 @@ PyDoc_STRVAR(abandon_doc,
 static PyObject *server_abandon(struct ws_server_object *self, PyObject *ignored) {
     (void)ignored;
     if (!has_core(self)) return NULL;
+    ws_events_forget(self); /* first: it finds them while they count as open */
     ws_server_abandon(self->core);
-    ws_events_forget(self);
     Py_RETURN_NONE;
 }
 

@@ -82,7 +82,7 @@ def make_server(host: str, port: int, strategy: Strategy = "auto") -> Server:
 
     @server.on_close
     def leave(conn: Connection, code: int, reason: str) -> None:
-        tell(type="leave", who=conn.name, here=sum(c.is_open for c in server.connections))
+        tell(type="leave", who=conn.name, here=len(server))
 
     return server
 

@@ -1,0 +1,295 @@
+/* test_queue.c: the output queue against a model: what gather shows, byte for byte, after pushes,
+ * partial writes, control frames at frame boundaries, settling and discarding. */
+#include "queue.h"
+
+#include "check.h"
+
+#define PIECES 64
+
+static uint64_t random_state;
+
+static uint32_t random_next(uint32_t n) {
+    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(random_state >> 33) % n;
+}
+
+/* Everything that is to be written, as one string, through pieces of at most `max`. */
+static size_t read_all(const struct ws_queue *q, int max, uint8_t *out) {
+    struct iovec iov[PIECES];
+    size_t total, sum = 0;
+    int n = ws_queue_gather(q, iov, max, &total);
+    CHECK(n <= max);
+    for (int i = 0; i < n; i++) {
+        CHECK(iov[i].iov_len > 0);
+        memcpy(out + sum, iov[i].iov_base, iov[i].iov_len);
+        sum += iov[i].iov_len;
+    }
+    CHECK_EQ(total, sum);
+    return sum;
+}
+
+static void check_bytes(const struct ws_queue *q, const char *expected) {
+    uint8_t out[4096];
+    CHECK_EQ(q->bytes, strlen(expected));
+    size_t n = read_all(q, PIECES, out);
+    if (n == strlen(expected) && memcmp(out, expected, n) == 0) return;
+    fprintf(stderr, "the queue is \"%.*s\", not \"%s\"\n", (int)n, (char *)out, expected);
+    check_failures++;
+}
+
+static void push_lasting(struct ws_queue *q, const char *text, enum ws_queue_kind kind) {
+    struct ws_queue_entry e = {.data = (const uint8_t *)text, .len = strlen(text), .lasting = true,
+                               .kind = (uint8_t)kind};
+    CHECK_EQ(ws_queue_push(q, &e), 0);
+}
+
+static struct ws_queue_entry block_entry(const char *text, enum ws_queue_kind kind) {
+    struct ws_queue_entry e = {.len = strlen(text), .kind = (uint8_t)kind};
+    e.msg = ws_msg_new(e.len);
+    memcpy(e.msg->bytes, text, e.len);
+    e.data = e.msg->data;
+    return e;
+}
+
+static void push_block(struct ws_queue *q, const char *text, enum ws_queue_kind kind) {
+    struct ws_queue_entry e = block_entry(text, kind);
+    CHECK_EQ(ws_queue_push(q, &e), 0);
+}
+
+static void push_next(struct ws_queue *q, const char *text) {
+    struct ws_queue_entry e = block_entry(text, WS_QUEUE_CONTROL);
+    CHECK_EQ(ws_queue_push_next(q, &e), 0);
+}
+
+/* The payload is the object; header and payload lie apart. */
+static void push_object(struct ws_queue *q, const char *header, char *object) {
+    struct ws_queue_entry e = {.len = strlen(header) + strlen(object), .kind = WS_QUEUE_MESSAGE};
+    e.msg = ws_msg_new_object(object, (uint8_t *)object, strlen(object), (const uint8_t *)header,
+                              strlen(header));
+    e.data = e.msg->data;
+    CHECK_EQ(ws_queue_push(q, &e), 0);
+}
+
+static size_t free_sink(struct ws_queue_sink *sink) {
+    size_t n = 0;
+    while (sink->first) {
+        struct ws_msg *m = sink->first;
+        sink->first = m->next;
+        CHECK(m->object != NULL);
+        ws_msg_free(m);
+        n++;
+    }
+    sink->bytes = 0;
+    return n;
+}
+
+static void check_empty(const struct ws_queue *q) {
+    CHECK(q->entries == NULL && q->n == 0 && q->cap == 0 && q->bytes == 0 && q->sent == 0);
+    CHECK_EQ(q->n_borrowed, 0);
+}
+
+static void test_queue_empty(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    check_bytes(&q, "");
+    CHECK_EQ(ws_queue_consume(&q, 0, &sink), 0);
+    CHECK_EQ(ws_queue_settle(&q), 0);
+    CHECK_EQ(ws_queue_discard(&q, &sink), 0);
+    CHECK_EQ(ws_queue_clear(&q, &sink), 0);
+    check_empty(&q);
+}
+
+static void test_queue_partial_writes(void) {
+    for (size_t step = 1; step <= 15; step++) {
+        struct ws_queue q = {0};
+        struct ws_queue_sink sink = {0};
+        char object[] = "OBJECT", all[] = "onetwoHHOBJECTxend";
+        push_lasting(&q, "one", WS_QUEUE_MESSAGE);
+        push_block(&q, "two", WS_QUEUE_MESSAGE);
+        push_object(&q, "HH", object);
+        push_block(&q, "x", WS_QUEUE_MESSAGE);
+        push_lasting(&q, "end", WS_QUEUE_CONTROL);
+        size_t at = 0, frames = 0;
+        while (at < strlen(all)) {
+            check_bytes(&q, all + at);
+            size_t n = strlen(all) - at < step ? strlen(all) - at : step;
+            frames += ws_queue_consume(&q, n, &sink);
+            at += n;
+            size_t whole = (at >= 3) + (at >= 6) + (at >= 14) + (at >= 15) + (at >= 18);
+            CHECK_EQ(frames, whole);
+        }
+        check_empty(&q);
+        CHECK_EQ(sink.bytes, 6);
+        CHECK_EQ(free_sink(&sink), 1);
+    }
+}
+
+/* With few pieces the rest comes later; neighbours in memory are one piece. */
+static void test_queue_gather_pieces(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    struct iovec iov[PIECES];
+    size_t total;
+    char object[] = "OBJECT";
+    static const char arena[] = "abcdefghi";
+    for (int i = 0; i < 3; i++) {
+        struct ws_queue_entry e = {.data = (const uint8_t *)arena + 3 * i, .len = 3,
+                                   .lasting = true};
+        CHECK_EQ(ws_queue_push(&q, &e), 0);
+    }
+    push_object(&q, "H1", object);
+    push_object(&q, "H2", object);
+    CHECK_EQ(ws_queue_gather(&q, iov, PIECES, &total), 5);
+    CHECK_EQ(iov[0].iov_len, 9);
+    CHECK_EQ(total, 25);
+    CHECK_EQ(ws_queue_gather(&q, iov, 2, &total), 2);
+    CHECK_EQ(total, 11);
+    CHECK_EQ(ws_queue_consume(&q, 12, &sink), 3); /* into the object */
+    CHECK_EQ(ws_queue_gather(&q, iov, 2, &total), 2);
+    CHECK_EQ(total, 7);
+    CHECK(memcmp(iov[0].iov_base, "BJECT", 5) == 0 && memcmp(iov[1].iov_base, "H2", 2) == 0);
+    CHECK_EQ(ws_queue_clear(&q, &sink), 2);
+    CHECK_EQ(free_sink(&sink), 2);
+}
+
+/* Several frames in one shared block: each entry shows its own bytes. */
+static void test_queue_shared_block(void) {
+    struct ws_queue q = {0}, other = {0};
+    struct ws_queue_sink sink = {0};
+    struct ws_msg *m = ws_msg_new(6);
+    memcpy(m->bytes, "aabbcc", 6);
+    for (size_t i = 0; i < 3; i++) {
+        struct ws_queue_entry e = {.data = m->bytes + 2 * i, .len = 2, .msg = m};
+        ws_msg_ref(m);
+        CHECK_EQ(ws_queue_push(i == 1 ? &other : &q, &e), 0);
+    }
+    CHECK(ws_msg_unref(m) == NULL);
+    check_bytes(&q, "aacc");
+    check_bytes(&other, "bb");
+    CHECK_EQ(ws_queue_consume(&q, 4, &sink), 2);
+    check_bytes(&other, "bb");
+    CHECK_EQ(ws_queue_clear(&other, &sink), 1);
+    CHECK(sink.first == NULL);
+}
+
+static void test_queue_push_next(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    push_next(&q, "[p]");
+    push_block(&q, "first", WS_QUEUE_MESSAGE);
+    push_block(&q, "second", WS_QUEUE_MESSAGE);
+    check_bytes(&q, "[p]firstsecond");
+    CHECK_EQ(ws_queue_consume(&q, 3, &sink), 1);
+    push_next(&q, "[q]"); /* nothing is sealed */
+    check_bytes(&q, "[q]firstsecond");
+    CHECK_EQ(ws_queue_consume(&q, 5, &sink), 1);
+    push_next(&q, "[r]"); /* "fi" is written: behind "first" */
+    check_bytes(&q, "rst[r]second");
+    CHECK_EQ(ws_queue_consume(&q, 12, &sink), 3);
+    check_empty(&q);
+}
+
+/* Borrowed bytes survive their arena, also those of a frame that is half written. */
+static void test_queue_settle(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    char arena[] = "onetwothree", object[] = "OBJ";
+    static const size_t lengths[] = {3, 3, 5};
+    size_t at = 0;
+    for (int i = 0; i < 3; i++) {
+        struct ws_queue_entry e = {.data = (uint8_t *)arena + at, .len = lengths[i]};
+        at += lengths[i];
+        CHECK_EQ(ws_queue_push(&q, &e), 0);
+        if (i == 1) push_object(&q, "H", object);
+    }
+    push_lasting(&q, "!", WS_QUEUE_CONTROL);
+    CHECK_EQ(q.n_borrowed, 3);
+    CHECK_EQ(ws_queue_consume(&q, 4, &sink), 1);
+    CHECK_EQ(q.n_borrowed, 2);
+    CHECK_EQ(ws_queue_settle(&q), 0);
+    CHECK_EQ(q.n_borrowed, 0);
+    memset(arena, '?', sizeof arena);
+    check_bytes(&q, "woHOBJthree!");
+    CHECK_EQ(ws_queue_settle(&q), 0);
+    CHECK_EQ(ws_queue_consume(&q, 12, &sink), 4);
+    check_empty(&q);
+    CHECK_EQ(free_sink(&sink), 1);
+}
+
+static void test_queue_discard(void) {
+    for (size_t sent = 0; sent < 2; sent++) {
+        struct ws_queue q = {0};
+        struct ws_queue_sink sink = {0};
+        char object[] = "OBJ", arena[] = "borrowed";
+        struct ws_queue_entry e = {.data = (uint8_t *)arena, .len = 8};
+        push_block(&q, "first", WS_QUEUE_MESSAGE);
+        push_block(&q, "[c]", WS_QUEUE_CONTROL);
+        push_object(&q, "H", object);
+        CHECK_EQ(ws_queue_push(&q, &e), 0);
+        push_lasting(&q, "[d]", WS_QUEUE_CONTROL);
+        CHECK_EQ(ws_queue_consume(&q, sent, &sink), 0);
+        CHECK_EQ(ws_queue_discard(&q, &sink), 3 - sent);
+        CHECK_EQ(q.n_borrowed, 0);
+        check_bytes(&q, sent ? "irst[c][d]" : "[c][d]"); /* what is sealed goes out whole */
+        CHECK_EQ(ws_queue_discard(&q, &sink), 0);
+        push_block(&q, "new", WS_QUEUE_MESSAGE);
+        check_bytes(&q, sent ? "irst[c][d]new" : "[c][d]new");
+        CHECK_EQ(ws_queue_clear(&q, &sink), 1 + sent);
+        check_empty(&q);
+        CHECK_EQ(sink.bytes, 3);
+        CHECK_EQ(free_sink(&sink), 1);
+    }
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    push_block(&q, "only", WS_QUEUE_MESSAGE);
+    CHECK_EQ(ws_queue_discard(&q, &sink), 1);
+    check_empty(&q);
+}
+
+/* Thousands of entries through a queue that grows, moves and shrinks; the model is a string. */
+static void test_queue_random(void) {
+    enum { ROOM = 1 << 20 };
+    char *model = malloc(ROOM), *out = malloc(ROOM);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct ws_queue q = {0};
+        struct ws_queue_sink sink = {0};
+        size_t from = 0, to = 0, wrong = 0;
+        random_state = seed;
+        for (int step = 0; step < 4000; step++) {
+            if (random_next(100) < (step % 800 < 400 ? 65u : 40u)) {
+                char text[16];
+                int len = snprintf(text, sizeof text, "%d.%u;", step, random_next(1000));
+                push_block(&q, text, WS_QUEUE_MESSAGE);
+                memcpy(model + to, text, (size_t)len);
+                to += (size_t)len;
+            } else {
+                struct iovec iov[PIECES];
+                size_t total;
+                ws_queue_gather(&q, iov, 2 + (int)random_next(PIECES - 2), &total);
+                size_t n = total ? random_next((uint32_t)total + 1) : 0;
+                ws_queue_consume(&q, n, &sink);
+                from += n;
+            }
+            size_t n = read_all(&q, PIECES, (uint8_t *)out);
+            wrong += q.bytes != to - from || n > q.bytes || memcmp(out, model + from, n) != 0;
+            wrong += q.n == 0 && q.entries != NULL;
+        }
+        CHECK_EQ(wrong, 0);
+        ws_queue_clear(&q, &sink);
+        check_empty(&q);
+    }
+    free(model);
+    free(out);
+}
+
+int main(void) {
+    RUN(test_queue_empty);
+    RUN(test_queue_partial_writes);
+    RUN(test_queue_gather_pieces);
+    RUN(test_queue_shared_block);
+    RUN(test_queue_push_next);
+    RUN(test_queue_settle);
+    RUN(test_queue_discard);
+    RUN(test_queue_random);
+    return check_done();
+}
