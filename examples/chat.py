@@ -28,8 +28,7 @@ server.page("/", PAGE)
 @server.on_message
 def say(conn: wspy.Connection, message: str | bytes) -> None:
     for other in server.connections:
-        if other.is_open:
-            other.send(f"{conn.id}: {message!s}")
+        other.send(f"{conn.id}: {message!s}")
 
 
 if __name__ == "__main__":

@@ -64,8 +64,7 @@ def make_server(host: str, port: int, strategy: Strategy = "auto") -> Server:
     def tell(**fields: object) -> None:
         line = json.dumps(fields)
         for conn in server.connections:
-            if conn.is_open:
-                conn.send(line)
+            conn.send(line)
 
     @server.on_open
     def join(conn: Connection) -> None:
