@@ -455,8 +455,13 @@ def write_line(process: subprocess.Popen[str], line: str) -> None:
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Waits for the end: exit status, the rest of stdout, stderr."""
-    out, err = process.communicate(timeout=30)
-    return process.returncode, out, err
+    # Not communicate(): it does not see what readline() has in its buffer.
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdin.close()
+    out, err = process.stdout.read(), process.stderr.read()
+    return process.wait(TIMEOUT), out, err
 
 
 def connect_when_up(url: str, **options: Any) -> Client:

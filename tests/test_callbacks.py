@@ -78,6 +78,7 @@ class Stage:
             self.gate.hold()
         elif message == "go":
             if self.event == "drain":
+                self.armed = True  # the drain of the first hello has been told
                 assert conn.send("over") is False
             self.act("message", conn)
         else:
@@ -97,7 +98,6 @@ class Stage:
 
     def run(self) -> None:
         """The event, with messages of the bystanders around it in one batch."""
-        self.armed = True
         with self.gate.held(self.holder):
             self.bystanders[0].send("before")
             if self.event == "open":

@@ -125,7 +125,7 @@ static void on_buffer(struct ws_conn *c, const struct ws_event *ev) {
         ws_count(&t->counters->dropped_received, 1);
         return;
     }
-    c->object = t->handlers->new_buffer(t->user, ev->len, ev->text, &c->object_data);
+    if (t->handlers->new_buffer) c->object = t->handlers->new_buffer(t->user, ev->len, ev->text, &c->object_data);
     if (c->object) {
         ws_proto_direct(&c->proto, c->object_data);
     } else {

@@ -1,6 +1,7 @@
-/* peer.h: a server and its clients in one thread, for test_server.c. The rig turns the server's loop
- * by hand; a peer is a non-blocking client socket. Both write down what they were told as a line of
- * text, which the tests compare. Nothing waits for time: a turn does what is ready and returns. */
+/* peer.h: a server and its clients in one thread, for test_server.c. The rig turns the server's
+ * loop by hand; a peer is a non-blocking client socket. Both write down what they were told as a
+ * line of text, which the tests compare. Nothing waits for time: a turn does what is ready and
+ * returns. */
 #ifndef PEER_H
 #define PEER_H
 
@@ -26,10 +27,10 @@
 
 #define PEER_KEY "dGhlIHNhbXBsZSBub25jZQ==" /* RFC 6455 section 1.3, with its answer */
 #define PEER_REQUEST                                                                               \
-    "GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"        \
+    "GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"       \
     "Sec-WebSocket-Key: " PEER_KEY "\r\nSec-WebSocket-Version: 13\r\n\r\n"
 #define PEER_ANSWER                                                                                \
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"             \
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"            \
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 
 /* ---- lines ---- */
@@ -408,7 +409,7 @@ static inline void rig_end(struct rig *r) {
     CHECK_EQ(count_fds(), r->n_fds);
 }
 
-/* Stops the server and turns until it is done; the peers answer the closing handshake by hand-up. */
+/* Stops the server and turns until it is done; the peers hang up instead of closing. */
 static inline void rig_stop(struct rig *r) {
     for (int i = 0; i < r->n_peers; i++) peer_drop(r->peers[i], false);
     ws_server_stop(r->server);

@@ -52,7 +52,8 @@ struct producer {
 
 static void *produce(void *arg) {
     struct producer *p = arg;
-    for (unsigned i = 0; i < MAILS; i++) p->n_first += ws_mailbox_post(p->box, mail_of(p->index, i));
+    for (unsigned i = 0; i < MAILS; i++)
+        p->n_first += ws_mailbox_post(p->box, mail_of(p->index, i));
     atomic_fetch_add(p->n_done, 1);
     return NULL;
 }

@@ -1,0 +1,98 @@
+"""What the package shows: names, signatures, docstrings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from support import ROOT
+
+import wspy
+from wspy import _core
+
+SERVER = ["connections", "get", "on_close", "on_drain", "on_error", "on_message", "on_open", "page",
+          "port", "run", "start_in_thread", "stats", "stop", "strategy", "url"]  # fmt: skip
+CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "headers", "id",
+              "is_open", "path", "query", "remote_address", "send", "sent_close", "server"]  # fmt: skip
+
+
+def test_names_of_the_package() -> None:
+    assert wspy.__all__ == ["Connection", "ConnectionClosed", "Headers", "Server", "__version__"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", wspy.__version__)
+
+
+@pytest.mark.parametrize(("kind", "names"), [(wspy.Server, SERVER), (wspy.Connection, CONNECTION)])
+def test_names_of_a_type(kind: type, names: list[str]) -> None:
+    assert [name for name in dir(kind) if not name.startswith("_")] == names
+
+
+@pytest.mark.parametrize("kind", [wspy.Server, wspy.Connection, _core.Server, wspy.ConnectionClosed])
+def test_everything_has_a_docstring(kind: type) -> None:
+    assert kind.__doc__
+    for name in dir(kind):
+        if not name.startswith("__") and name not in ("_host", "_unix"):
+            assert inspect.getdoc(getattr(kind, name)), name
+
+
+def test_kinds_of_calls_are_told() -> None:
+    for kind in (_core.Server, wspy.Connection):
+        for name, member in vars(kind).items():
+            if not name.startswith("__"):
+                last = inspect.getdoc(member).splitlines()[-1]  # type: ignore[union-attr]
+                assert re.search(r"Direct|Mailbox|Snapshot|RuntimeError|handler too", inspect.getdoc(member) or ""), (
+                    name, last,
+                )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("function", "signature"),
+    [
+        (wspy.Connection.send, "($self, data, /)"),
+        (wspy.Connection.close, "($self, /, code=1000, reason='')"),
+        (_core.Server.stop, "($self, /)"),
+        (_core.Server.get, "($self, conn_id, /)"),
+        (_core.Server.stats, "($self, /)"),
+    ],
+)
+def test_signatures(function: object, signature: str) -> None:
+    assert function.__text_signature__ == signature  # type: ignore[attr-defined]
+    inspect.signature(function)  # type: ignore[arg-type]
+
+
+def test_stats() -> None:
+    assert wspy.Server(port=0).stats() == {
+        "accepted": 0, "shed": 0, "refused": 0, "opened": 0, "closed": 0, "received": 0,
+        "sent": 0, "dropped_received": 0, "dropped_sent": 0, "suppressed_lines": 0,
+    }  # fmt: skip
+
+
+def test_the_readme_names_what_there_is() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in SERVER + CONNECTION:
+        assert re.search(rf"\b{name}\b", readme), name
+
+
+def test_a_server_is_true() -> None:
+    server = wspy.Server(port=0)
+    assert len(server) == 0
+    assert server
+
+
+def test_equality_is_identity() -> None:
+    first, second = wspy.Server(port=0), wspy.Server(port=0)
+    assert first == first
+    assert first != second
+    assert len({first, second}) == 2
+
+
+def test_a_subclass() -> None:
+    class Chat(wspy.Server):
+        def __init__(self) -> None:
+            super().__init__(port=0)
+            self.room = "lobby"
+
+    chat = Chat()
+    assert chat.room == "lobby"
+    assert chat.strategy == "auto"
+    assert chat.get(1) is None

@@ -1,0 +1,177 @@
+"""The core's C tests, under the sanitizers, and what holds for each of the core's files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CORE = ROOT / "csrc" / "core"
+SOURCES = sorted(CORE.glob("*.c"))
+HEADERS = sorted(CORE.glob("*.h"))
+PROGRAMS = sorted((ROOT / "tests" / "c").glob("test_*.c"))
+
+CC = shlex.split(os.environ.get("CC", "cc"))
+STANDARD = ["-std=c11", "-D_GNU_SOURCE"]
+INCLUDE = f"-I{CORE}"
+LIBRARIES = ["-lcrypto", "-lz", "-lpthread"]
+ASAN = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+TSAN = ["-g", "-O1", "-fsanitize=thread"]
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
+
+# For the compiler and the programs; what preloads a sanitizer into Python is not for them. Only what
+# is named here is set: a program may have defaults of its own (__asan_default_options).
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in ("LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
+} | {
+    "ASAN_OPTIONS": "detect_leaks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1",
+}
+
+
+def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(word) for word in command],
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=100,
+        check=False,
+    )
+
+
+def must(command: Sequence[str | Path]) -> str:
+    done = run(command)
+    assert done.returncode == 0, f"{shlex.join(map(str, command))}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def compile_core(folder: Path, flags: Sequence[str]) -> list[Path]:
+    """Each file of the core by itself, as many at a time as there are processors."""
+
+    def compile_one(source: Path) -> Path:
+        target = folder / f"{source.stem}.o"
+        must([*CC, *STANDARD, *flags, INCLUDE, "-c", source, "-o", target])
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compile_one, SOURCES))
+
+
+def names_of(source: Path) -> set[str]:
+    """The tests of a program: each RUN(name), and each row of a table that runs once a strategy."""
+    text = source.read_text(encoding="utf-8")
+    rows = re.findall(r'^    \{"(\w+)", case_\1\},$', text, re.MULTILINE)
+    strategies = re.findall(r'\brun_cases\(\w+, "(\w+)"\);', text)
+    table = {f"test_{strategy}_{row}" for strategy in strategies for row in rows}
+    return set(re.findall(r"\bRUN\((\w+)\);", text)) | table
+
+
+def check_program(
+    source: Path, flags: Sequence[str], objects: Sequence[Path], folder: Path
+) -> None:
+    """Builds a test program and runs it: it says "ok" for each of its tests, and ends well."""
+    program = folder / source.stem
+    must([*CC, *STANDARD, *flags, INCLUDE, source, *objects, *LIBRARIES, "-o", program])
+    done = run([program])
+    tests = names_of(source)
+    passed = set(re.findall(r"^ok (\w+)$", done.stdout, re.MULTILINE))
+    assert done.returncode == 0, done.stderr
+    assert tests
+    assert passed == tests
+
+
+@pytest.fixture(scope="session")
+def asan_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return compile_core(tmp_path_factory.mktemp("asan"), ASAN)
+
+
+@pytest.fixture(scope="session")
+def tsan_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("tsan")
+    empty = folder / "empty.c"
+    empty.write_text("int main(void) { return 0; }\n")
+    built = run([*CC, *TSAN, empty, "-o", folder / "empty"])
+    if built.returncode != 0 or run([folder / "empty"]).returncode != 0:
+        pytest.skip("the thread sanitizer does not work here")
+    return compile_core(folder, TSAN)
+
+
+@pytest.fixture(scope="session")
+def plain_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return compile_core(tmp_path_factory.mktemp("plain"), ["-fno-pie"])
+
+
+@pytest.mark.parametrize("source", PROGRAMS, ids=lambda source: source.stem)
+def test_program(source: Path, asan_objects: list[Path], tmp_path: Path) -> None:
+    check_program(source, ASAN, asan_objects, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["test_mailbox", "test_msg", "test_server"])
+def test_program_threads(name: str, tsan_objects: list[Path], tmp_path: Path) -> None:
+    check_program(ROOT / "tests" / "c" / f"{name}.c", TSAN, tsan_objects, tmp_path)
+
+
+def test_every_module_has_a_program() -> None:
+    """connections, dispatch and the loop are tested together, through the server."""
+    tested = {source.stem.removeprefix("test_") for source in PROGRAMS}
+    together = {"accept", "conn", "conn_send", "dispatch", "loop", "tick"}
+    strategies = {"poll_select", "poll_poll", "poll_epoll"}
+    small = {"err", "simd"}
+    assert {source.stem for source in SOURCES} - tested == together | strategies | small
+
+
+def test_no_mutable_data(plain_objects: list[Path]) -> None:
+    """No file of the core has variables that outlive a call: all state is in the server."""
+    variables = [
+        f"{path.stem}: {line}"
+        for path in plain_objects
+        for line in must(["nm", path]).splitlines()
+        if re.search(r" [dDbBC] ", line)
+    ]
+    assert variables == []
+
+
+def test_core_knows_no_python(plain_objects: list[Path], tmp_path: Path) -> None:
+    for path in SOURCES + HEADERS:
+        assert "Python.h" not in path.read_text(encoding="utf-8"), path.name
+    source = tmp_path / "alone.c"
+    source.write_text(
+        '#include "ws.h"\n'
+        "int main(void) {\n"
+        "    struct ws_options options;\n"
+        "    struct ws_handlers handlers = {0};\n"
+        "    ws_options_init(&options);\n"
+        "    struct ws_server *s = ws_server_new(&options, &handlers, 0);\n"
+        "    ws_server_free(s);\n"
+        "    return !s;\n"
+        "}\n"
+    )
+    program = tmp_path / "alone"
+    options = [*STANDARD, "-fno-pie", "-no-pie", INCLUDE]
+    must([*CC, *options, source, *plain_objects, *LIBRARIES, "-o", program])
+    must([program])
+
+
+def test_no_warnings(tmp_path: Path) -> None:
+    compile_core(tmp_path, WARNINGS)
+
+
+def test_headers_stand_alone(tmp_path: Path) -> None:
+    """A header brings what it needs, wherever it is included first."""
+    for header in HEADERS:
+        source = tmp_path / f"{header.stem}.c"
+        source.write_text(f'#include "{header.name}"\n#include "{header.name}"\nextern int x;\n')
+        must([*CC, *STANDARD, *WARNINGS, INCLUDE, "-fsyntax-only", source])
