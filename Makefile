@@ -1,4 +1,5 @@
 # make run, make test: nothing else has to be typed on a fresh Debian or Ubuntu.
+# What is longer than a few lines is in scripts/.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,16 +9,20 @@ PORT ?= 8000
 bin := $(VENV)/bin
 # Says that wspy is built as the sources are now, and installed in place with what the tests need.
 stamp := $(VENV)/.wspy-installed
+tools := $(VENV)/.wspy-tools
 sources := setup.py pyproject.toml $(wildcard csrc/*/*.c csrc/*/*.h)
 bench_venv := $(VENV)-bench
 
-.PHONY: help run test build bench clean
+.PHONY: help run test build lint debug coverage bench clean
 
 help:
-	@echo "make run     build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
-	@echo "make test    build wspy and run every test (ARGS='-k name' goes to pytest)"
-	@echo "make bench   build wspy and measure it beside other servers"
-	@echo "make clean   remove everything that was built"
+	@echo "make run       build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
+	@echo "make test      build wspy and run every test (ARGS='-k name' goes to pytest)"
+	@echo "make lint      look at every file without running it: style, types, warnings, analysis"
+	@echo "make debug     run the tests on an extension built with sanitizers (ARGS too)"
+	@echo "make coverage  count the lines that the tests run, in C and in Python"
+	@echo "make bench     build wspy and measure it beside other servers"
+	@echo "make clean     remove everything that was built"
 	@echo "PYTHON=$(PYTHON) VENV=$(VENV) can be set too."
 
 run: $(stamp)
@@ -37,6 +42,21 @@ $(stamp): $(sources) scripts/system.sh
 	@$(bin)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
+lint: $(tools)
+	@PATH="$(abspath $(bin)):$$PATH" sh scripts/lint.sh
+
+debug:
+	@sh scripts/debug.sh $(PYTHON) $(ARGS)
+
+coverage: $(tools)
+	@PATH="$(abspath $(bin)):$$PATH" sh scripts/coverage.sh
+
+# The pinned tools of the extra "lint", beside what the tests need.
+$(tools): $(stamp)
+	@echo "installing ruff, mypy, clang-format and coverage in $(VENV)"
+	@$(bin)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
 bench: $(bench_venv)/.wspy-installed
 	@$(bench_venv)/bin/python bench/echo.py $(ARGS)
 
@@ -49,5 +69,6 @@ $(bench_venv)/.wspy-installed: $(sources) bench/requirements.txt $(wildcard wspy
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(bench_venv) build dist *.egg-info wspy/*.so .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(bench_venv) build dist *.egg-info wspy/*.so .coverage*
+	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

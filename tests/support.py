@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from typing_extensions import Self
+
 import wspy
 from wspy.options import Strategy
 
@@ -174,7 +176,7 @@ class Client:
                 self.socket.close()
                 raise
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -27,22 +27,21 @@ def test_names_of_a_type(kind: type, names: list[str]) -> None:
     assert [name for name in dir(kind) if not name.startswith("_")] == names
 
 
-@pytest.mark.parametrize("kind", [wspy.Server, wspy.Connection, _core.Server, wspy.ConnectionClosed])
-def test_everything_has_a_docstring(kind: type) -> None:
+@pytest.mark.parametrize(
+    "kind", [wspy.Server, wspy.Connection, wspy.ConnectionClosed, wspy.Headers]
+)
+def test_everything_public_has_a_docstring(kind: type) -> None:
     assert kind.__doc__
-    for name in dir(kind):
-        if not name.startswith("__") and name not in ("_host", "_unix"):
-            assert inspect.getdoc(getattr(kind, name)), name
+    for name, member in vars(kind).items():
+        if not name.startswith("_"):
+            assert inspect.getdoc(member), name
 
 
-def test_kinds_of_calls_are_told() -> None:
-    for kind in (_core.Server, wspy.Connection):
-        for name, member in vars(kind).items():
-            if not name.startswith("__"):
-                last = inspect.getdoc(member).splitlines()[-1]  # type: ignore[union-attr]
-                assert re.search(r"Direct|Mailbox|Snapshot|RuntimeError|handler too", inspect.getdoc(member) or ""), (
-                    name, last,
-                )  # fmt: skip
+@pytest.mark.parametrize("kind", [_core.Server, wspy.Connection])
+def test_the_kind_of_every_call_is_told(kind: type) -> None:
+    for name, member in vars(kind).items():
+        if not name.startswith("__"):
+            assert re.search(r"Direct|Mailbox|Snapshot", inspect.getdoc(member) or ""), name
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,6 @@ def test_a_server_is_true() -> None:
 
 def test_equality_is_identity() -> None:
     first, second = wspy.Server(port=0), wspy.Server(port=0)
-    assert first == first
     assert first != second
     assert len({first, second}) == 2
 

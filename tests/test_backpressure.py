@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 from collections.abc import Callable
@@ -74,7 +75,7 @@ def test_no_drain_without_a_false(servers: Servers, connect: Connect) -> None:
     assert recorder.drained.empty()
 
 
-@pytest.mark.parametrize("size", [100, 5000, 20_000, 100_000])
+@pytest.mark.parametrize("size", [100, 20_000])
 def test_an_echo_to_a_peer_that_never_reads_is_bounded(
     servers: Servers, connect: Connect, size: int
 ) -> None:
@@ -294,9 +295,9 @@ def test_a_large_message_in_pieces(servers: Servers, connect: Connect, name: str
     got = get(recorder.messages)
     assert type(got) is type(message)
     assert got == message
-    if isinstance(got, str):
-        assert got.isascii() == isinstance(message, str) and message.isascii() or not got.isascii()
-        assert hash(got) == hash(message)
+    assert hash(got) == hash(message)
+    if isinstance(got, str) and isinstance(message, str):
+        assert got.isascii() == message.isascii()
     assert client.receive() == message
     assert client.receive() == "behind"
 
@@ -309,10 +310,8 @@ def test_invalid_text_in_a_large_message(servers: Servers, connect: Connect, at:
     client = connect(server)
     data = bytearray(b"a" * MIB)
     data[at] = 0xFF
-    try:
+    with contextlib.suppress(ConnectionError):  # it closes at the first byte that is wrong
         client.send_raw(text("first"), frame(TEXT, bytes(data)))
-    except ConnectionError:
-        pass  # it closes at the first byte that is wrong
     closed = get(recorder.closed)
     assert closed.kind == "protocol"
     assert closed.sent is not None

@@ -369,25 +369,42 @@ def test_it_sends_to_everyone(servers: Servers, connect: Connect, event: str) ->
 
 
 def test_it_looks_at_the_server(servers: Servers, connect: Connect, event: str) -> None:
-    seen: queue.Queue[tuple[object, ...]] = queue.Queue()
+    seen: queue.Queue[dict[str, bool]] = queue.Queue()
 
     def action(conn: wspy.Connection) -> None:
-        seen.put((
-            server.get(conn.id) is conn,
-            conn in server.connections,
-            len(server) == len(server.connections) == 4,
-            bool(server),
-            conn.server is server,
-            conn.is_open is (event != "close"),
-            repr(conn).startswith(f"<wspy.Connection {conn.id} 127.0.0.1:"),
-            [c.id for c in server.connections] == sorted(c.id for c in server.connections),
-        ))  # fmt: skip
+        is_open = event != "close"  # those that are closed are not among them
+        connections = server.connections
+        seen.put(
+            {
+                "get": server.get(conn.id) is (conn if is_open else None),
+                "connections": (conn in connections) is is_open,
+                "len": len(server) == len(connections) == (4 if is_open else 3),
+                "bool": bool(server),
+                "server": conn.server is server,
+                "is_open": conn.is_open is is_open,
+                "repr": repr(conn).startswith(f"<wspy.Connection {conn.id} 127.0.0.1:"),
+                "order": connections == sorted(connections, key=lambda c: c.id),
+            }
+        )
 
     stage = Stage(servers, connect, event, action)
     server = stage.server
     stage.run()
-    assert all(get(seen)), seen
+    assert [name for name, right in get(seen).items() if not right] == []
     stage.others_go_on()
+
+
+def test_a_closed_connection_is_not_among_them(servers: Servers, connect: Connect) -> None:
+    seen: queue.Queue[tuple[object, ...]] = queue.Queue()
+
+    def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        conn.close()
+        server = conn.server
+        seen.put((server.connections, len(server), server.get(conn.id)))
+
+    server = servers.run(on_message=on_message)
+    connect(server).send("go")
+    assert get(seen) == ([], 0, None)
 
 
 def test_what_get_takes(servers: Servers, connect: Connect) -> None:

@@ -116,8 +116,19 @@ def test_types_of_text_and_binary(servers: Servers, connect: Connect) -> None:
     servers.start(server)
     client = connect(server)
     expected: list[str | bytes] = [
-        "", b"", "ascii", "Grüße", "世界", "🎉", "\x00", b"\x00\xff", "é", "\x7f\x80", "a" * 300_000,
-        "é" * 150_000, bytes(300_000),
+        "",
+        b"",
+        "ascii",
+        "Grüße",
+        "世界",
+        "🎉",
+        "\x00",
+        b"\x00\xff",
+        "é",
+        "\x7f\x80",
+        "a" * 300_000,
+        "é" * 150_000,
+        bytes(300_000),
     ]
     for message in expected:
         client.send(message)

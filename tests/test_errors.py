@@ -101,7 +101,7 @@ def test_a_server_without_init() -> None:
         lambda: server.connections,
         lambda: server.get(1),
         lambda: server.stats(),
-        lambda: server._run(-1),
+        lambda: server._run(-1, print),
         lambda: server._bind_tcp("", 0),
         lambda: server._page("/", b"", "", ""),
     ):
@@ -173,7 +173,14 @@ def sending(servers: Servers, connect: Connect) -> Sending:
 
 @pytest.mark.parametrize(
     ("data", "name"),
-    [(5, "int"), (None, "NoneType"), (1.5, "float"), (["x"], "list"), ({}, "dict"), (object(), "object")],
+    [
+        (5, "int"),
+        (None, "NoneType"),
+        (1.5, "float"),
+        (["x"], "list"),
+        ({}, "dict"),
+        (object(), "object"),
+    ],
 )
 def test_send_of_something_else(sending: Sending, data: object, name: str) -> None:
     with pytest.raises(TypeError) as info:
@@ -191,7 +198,7 @@ def test_send_without_and_with_too_many(sending: Sending) -> None:
 
 
 @pytest.mark.parametrize("pad", [0, 20_000])
-@pytest.mark.parametrize("surrogate", ["\ud800", "\udfff", "a\udc80b"])
+@pytest.mark.parametrize("surrogate", ["\ud800", "a\udc80b"])
 def test_a_lone_surrogate(sending: Sending, surrogate: str, pad: int) -> None:
     with pytest.raises(UnicodeEncodeError):
         sending.conn.send("x" * pad + surrogate)
@@ -246,7 +253,18 @@ def test_send_of_a_buffer(servers: Servers, connect: Connect, name: str, here: b
 @pytest.mark.parametrize("here", [True, False], ids=["in the handler", "from another thread"])
 @pytest.mark.parametrize(
     "data",
-    ["", "abc", "é", "€" * 10_000, "\0", "🎉", Text("sub"), Text("x" * 20_000), "x" * 300_000, "ÿ" * 200_000],
+    [
+        "",
+        "abc",
+        "é",
+        "€" * 10_000,
+        "\0",
+        "🎉",
+        Text("sub"),
+        Text("x" * 20_000),
+        "x" * 300_000,
+        "ÿ" * 200_000,
+    ],
     ids=lambda s: f"{len(s)}-{type(s).__name__}",
 )
 def test_send_of_text(servers: Servers, connect: Connect, data: str, here: bool) -> None:

@@ -67,7 +67,9 @@ print("returned", flush=True)
 """
 
 
-@pytest.mark.parametrize("what", ["fork and exit", "fork and use", "fork and raise", "fork and return"])
+@pytest.mark.parametrize(
+    "what", ["fork and exit", "fork and use", "fork and raise", "fork and return"]
+)
 def test_a_fork_in_a_handler(strategy: Strategy, what: str) -> None:
     with script(SERVER, strategy) as process:
         url = read_line(process)

@@ -161,7 +161,9 @@ def test_pongs_are_ignored(echo: wspy.Server, connect: Connect) -> None:
     assert client.receive() == "hello"
 
 
-def test_a_ping_is_answered_by_a_server_without_handlers(servers: Servers, connect: Connect) -> None:
+def test_a_ping_is_answered_by_a_server_without_handlers(
+    servers: Servers, connect: Connect
+) -> None:
     client = connect(servers.run())
     client.send_raw(frame(PING, b"x"), text("nobody reads this"))
     assert client.read_frame() == Frame(PONG, b"x")

@@ -87,7 +87,13 @@ def test_what_the_request_said(servers: Servers, connect: Connect) -> None:
     server = servers.make()
     recorder = Recorder(server)
     servers.start(server)
-    fields = [("X-One", "1"), ("x-one", "2"), ("Cookie", "a=b"), ("COOKIE", "c=d"), ("X-Latin", "é")]
+    fields = [
+        ("X-One", "1"),
+        ("x-one", "2"),
+        ("Cookie", "a=b"),
+        ("COOKIE", "c=d"),
+        ("X-Latin", "é"),
+    ]
     client = connect(server, "/a%20b/c?q=1&r=%3F?x", fields)
     conn = get(recorder.opened)
     assert (conn.path, conn.query) == ("/a%20b/c", "q=1&r=%3F?x")
@@ -211,7 +217,9 @@ def test_bytes_behind_a_refused_request_are_nobodys(echo: wspy.Server, connect: 
     assert client.response().status == 426
 
 
-def test_a_second_request_behind_an_upgrade_is_no_frame(echo: wspy.Server, connect: Connect) -> None:
+def test_a_second_request_behind_an_upgrade_is_no_frame(
+    echo: wspy.Server, connect: Connect
+) -> None:
     client = connect(echo, handshake=False)
     client.send_raw(client.request(), client.request())
     client.check_upgrade()

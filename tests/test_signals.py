@@ -69,14 +69,13 @@ def test_a_signal_without_connections(strategy: Strategy, number: signal.Signals
 
 
 def test_a_second_ctrl_c_does_not_wait(strategy: Strategy) -> None:
-    with script(run(), strategy) as process:
-        with connect_when_up(read_line(process)) as client:
-            process.send_signal(signal.SIGINT)
-            assert client.expect_close() == (1001, "")
-            # We do not answer, and the server has no time-outs.
-            process.send_signal(signal.SIGINT)
-            assert finish(process) == (0, "interrupted\n", "")
-            client.expect_end()
+    with script(run(), strategy) as process, connect_when_up(read_line(process)) as client:
+        process.send_signal(signal.SIGINT)
+        assert client.expect_close() == (1001, "")
+        # We do not answer, and the server has no time-outs.
+        process.send_signal(signal.SIGINT)
+        assert finish(process) == (0, "interrupted\n", "")
+        client.expect_end()
 
 
 def test_a_stop_before_the_run(strategy: Strategy) -> None:

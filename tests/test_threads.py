@@ -324,7 +324,9 @@ def test_handlers_are_replaced_by_another_thread(servers: Servers, connect: Conn
     run_threads(2, work)
 
 
-def test_close_from_another_thread_goes_behind_its_sends(servers: Servers, connect: Connect) -> None:
+def test_close_from_another_thread_goes_behind_its_sends(
+    servers: Servers, connect: Connect
+) -> None:
     client, _, conn = opened(servers, connect)
 
     def work(i: int) -> None:

@@ -46,7 +46,7 @@ class Server(_core.Server):
 
     ``host`` and ``port``: where to listen; ``""`` is every address, port 0 any that is free (see
     ``port``). ``unix``: the path of a Unix socket in their place. The options are explained in
-    README.md: sizes are bytes, times are seconds, and None is off. ``on_open`` and so on are
+    README.md: sizes are bytes, times are seconds, and None is no limit. ``on_open`` and so on are
     the handlers, which the decorators of the same names set too.
 
     Raises ValueError or TypeError for a wrong option, OSError if the address cannot be had.
@@ -170,7 +170,8 @@ class Server(_core.Server):
     def on_error(self, handler: _Error) -> _Error:
         """Sets the handler ``(conn, exception)`` for what another handler raised.
 
-        Without one it is logged, and the connection is closed with 1011.
+        Without one, or if it raises too, what was raised is logged and the connection is closed
+        with 1011 (RFC 6455 section 7.4.1). It decides by itself whether to close.
         """
         self._handle("error", handler)
         return handler
@@ -188,7 +189,11 @@ class Server(_core.Server):
 
         ``path`` is compared as it stands in the request, without the query. ``content_type`` is
         "text/html; charset=utf-8" for str and "application/octet-stream" for bytes, if not
-        given. A second page with the same path replaces the first.
+        given. ``headers`` are further fields of the answer, such as a Content-Security-Policy. A
+        second page with the same path replaces the first.
+
+        ValueError or TypeError names the argument that is wrong; RuntimeError once the server
+        runs.
         """
         data, content_type = make_body(body, content_type)
         self._page(check_path(path), data, content_type, make_fields(headers))
@@ -211,6 +216,8 @@ class Server(_core.Server):
 
     def start_in_thread(self) -> ServerThread:
         """Runs the server in a daemon thread, and returns when it takes connections.
+
+        Raises what keeps it from that: OSError, or RuntimeError if it has run before.
 
         The result is a context manager that gives ``url`` and stops the server at its end; it
         also has ``url`` and ``stop()``.

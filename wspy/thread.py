@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import weakref
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .server import Server
+
+logger = logging.getLogger("wspy")
 
 _running: weakref.WeakSet[ServerThread] = weakref.WeakSet()
 
@@ -85,8 +88,14 @@ class ServerThread:
 
 
 def _stop_all() -> None:
-    for thread in list(_running):
-        thread.stop()
+    threads = list(_running)
+    for thread in threads:
+        thread.server.stop()  # all at once: their time-outs run side by side
+    for thread in threads:
+        try:
+            thread.stop()
+        except BaseException:  # noqa: BLE001 (the others are to be joined too)
+            logger.exception("%r ended by an exception", thread)
 
 
 # The threads are daemons, so that the interpreter does not wait for them before it comes here.

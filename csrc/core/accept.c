@@ -2,21 +2,20 @@
 #include "loop.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define ACCEPTS_A_TURN 128
 #define REST_MS 100 /* without descriptors or memory: long enough not to spin, short enough to recover */
-#define LISTENER_SLOT 0xFFFFFF00u
 
-uint64_t ws_accept_data(int i) {
-    return LISTENER_SLOT + (uint32_t)i;
+/* The poller's data for listener i. */
+static uint64_t data_of(int i) {
+    return WS_LISTENER_SLOT + (uint32_t)i;
 }
 
 int ws_accept_arm(struct ws_loop *l) {
     for (int i = 0; i < l->n_listeners; i++) {
         struct ws_listener *listener = &l->listeners[i];
         if (listener->fd < 0 || listener->armed) continue;
-        int err = l->poller.ops->add(&l->poller, listener->fd, WS_POLL_IN, ws_accept_data(i));
+        int err = l->poller.ops->add(&l->poller, listener->fd, WS_POLL_IN, data_of(i));
         if (err < 0) return err;
         listener->armed = true;
     }
@@ -95,17 +94,11 @@ void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener) {
             take(l, fd, &peer);
             continue;
         }
-        switch (errno) {
-        case EAGAIN:
-#if EWOULDBLOCK != EAGAIN
-        case EWOULDBLOCK:
-#endif
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            shed_with_spare(l, listener);
             return;
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM: shed_with_spare(l, listener); return;
-        default: continue; /* accept(2): errors of the connection that is gone already are to be treated like EAGAIN, by retrying */
         }
+        /* accept(2): an error of a connection that is gone already is no reason to stop. */
     }
 }

@@ -41,6 +41,8 @@ struct ws_batch {
 
 /* Appends a copy of the event; what it owns is taken. 0 or WS_ERR_MEMORY (nothing taken). */
 int ws_batch_push(struct ws_batch *b, const struct ws_event *ev);
+/* Makes room for `more` events, so that as many pushes cannot fail. 0 or WS_ERR_MEMORY. */
+int ws_batch_reserve(struct ws_batch *b, size_t more);
 /* Like push, but bytes that the event borrows are copied first. */
 int ws_batch_push_owned(struct ws_batch *b, const struct ws_event *ev);
 /* Empties it without a look at what the events own; keeps its memory for the next tick unless it is large. */

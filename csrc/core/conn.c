@@ -29,6 +29,7 @@ struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *
     c->code = 1006;
     c->linger_left = LINGER_MAX;
     atomic_init(&c->refs, 1);
+    ws_conn_init_closing(c);
     ws_conn_deadline(c, t->options->handshake_timeout_ms);
     return c;
 }
@@ -39,6 +40,7 @@ void ws_conn_ref(struct ws_conn *c) {
 
 void ws_conn_unref(struct ws_conn *c) {
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1) return;
+    ws_conn_free_closing(c);
     free(c->head);
     free(c->reason);
     free(c->sent_reason);
@@ -72,7 +74,7 @@ static void free_working_memory(struct ws_conn *c) {
 void ws_conn_bury(struct ws_conn *c) {
     ws_timer_disarm(&c->tick->wheel, &c->timer);
     free_working_memory(c);
-    ws_conn_set_open(c, false);
+    ws_conn_end_open(c);
     ws_sock_close(c->fd);
     c->fd = -1;
     ws_conn_unref(c);
@@ -168,12 +170,11 @@ static void answer(struct ws_conn *c, const uint8_t *data, size_t len, bool last
 }
 
 static void refuse(struct ws_conn *c, int status, const char *detail, bool head_only) {
-    char text[WS_HANDSHAKE_ERROR_MAX], address[WS_ADDRESS_TEXT_MAX];
+    char text[WS_HANDSHAKE_ERROR_MAX], peer[WS_ADDRESS_FORMAT_MAX];
     size_t len = ws_handshake_error(text, status, detail, head_only);
     ws_count(&c->tick->counters->refused, 1);
-    ws_address_text(address, &c->address);
-    ws_tick_log(c->tick, WS_LINE_REFUSED, WS_LOG_INFO, "%s:%u refused with %d: %s", address, c->address.port, status,
-                detail);
+    ws_address_format(peer, &c->address);
+    ws_tick_log(c->tick, WS_LINE_REFUSED, WS_LOG_INFO, "%s refused with %d: %s", peer, status, detail);
     answer(c, (const uint8_t *)text, len, false);
 }
 
@@ -277,10 +278,10 @@ static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
 
 /* ---- frames ---- */
 
-/* RFC 6455 section 5.5.3: several pings may be answered with one pong, "for the most recently processed Ping frame". */
+/* RFC 6455 section 5.5.3: of several pings an endpoint may answer "only the most recently processed". */
 static void keep_pong(struct ws_conn *c, const struct ws_proto_event *ev) {
     if (c->state != WS_CONN_OPEN || c->broken) return;
-    if (!c->pong) c->pong = malloc(126);
+    if (!c->pong) c->pong = malloc(1 + WS_CONTROL_MAX);
     if (!c->pong) return; /* a ping without a pong is the least that can go wrong now */
     c->pong[0] = (char)ev->len;
     if (ev->len) memcpy(c->pong + 1, ev->data, ev->len);
@@ -397,8 +398,8 @@ static void read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
     }
     size_t direct = (size_t)n < room ? (size_t)n : room, behind = (size_t)n - direct;
     struct ws_proto_event ev;
-    if (ws_proto_direct_feed(&c->proto, direct, &ev) < 0) out_of_memory(c);
-    else take_event(c, &ev);
+    ws_proto_direct_feed(&c->proto, direct, &ev); /* cannot fail: it has asked for at least this much */
+    take_event(c, &ev);
     if (behind) feed_frames(c, ws_arena_take(in, behind), behind);
 }
 
@@ -432,6 +433,10 @@ void ws_conn_resume(struct ws_conn *c) {
     }
     if (c->lane && (!c->paused || c->state != WS_CONN_OPEN)) {
         struct ws_batch *lane = c->lane;
+        if (ws_batch_reserve(&c->tick->batch, lane->n) < 0) { /* nothing may get lost out of the middle */
+            ws_conn_make_ready(c);
+            return;
+        }
         c->lane = NULL;
         for (size_t i = 0; i < lane->n; i++) ws_conn_event(c, &lane->events[i]);
         ws_batch_fini(lane);
@@ -492,10 +497,6 @@ uint64_t ws_conn_id(const struct ws_conn *c) {
     return c->node.id;
 }
 
-bool ws_conn_is_open(const struct ws_conn *c) {
-    return atomic_load_explicit(&c->open, memory_order_acquire);
-}
-
 size_t ws_conn_backlog(const struct ws_conn *c) {
     return atomic_load_explicit(&c->backlog, memory_order_relaxed) + atomic_load_explicit(&c->posted, memory_order_relaxed);
 }
@@ -508,15 +509,24 @@ struct ws_slice ws_conn_get_head(const struct ws_conn *c) {
     return (struct ws_slice){.data = (const char *)c->head, .len = c->head_len};
 }
 
+/* After on_close has begun nothing of this changes any more; before, only what the first close said is for all to see. */
 bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
-    *out = (struct ws_close){
-        .code = c->told ? c->code : 1006,
-        .sent_code = c->sent_code,
-        .reason = {.data = c->reason ? c->reason : "", .len = c->reason_len},
-        .sent_reason = {.data = c->sent_reason ? c->sent_reason : "", .len = c->sent_reason_len},
-        .kind = (enum ws_close_kind)c->close_kind,
-    };
-    return c->told;
+    const struct ws_closing *closing = atomic_load_explicit(&c->closing, memory_order_acquire);
+    *out = (struct ws_close){.code = 1006, .reason = {"", 0}, .sent_reason = {"", 0}};
+    if (atomic_load_explicit(&c->told, memory_order_acquire)) {
+        out->code = c->code;
+        out->sent_code = c->sent_code;
+        if (c->reason) out->reason = (struct ws_slice){c->reason, c->reason_len};
+        if (c->sent_reason) out->sent_reason = (struct ws_slice){c->sent_reason, c->sent_reason_len};
+        out->kind = (enum ws_close_kind)c->close_kind;
+        return true;
+    }
+    if (closing) {
+        out->sent_code = closing->code;
+        out->sent_reason = closing->reason;
+        out->kind = (enum ws_close_kind)closing->kind;
+    }
+    return false;
 }
 
 void *ws_conn_get_user(const struct ws_conn *c) {

@@ -18,6 +18,14 @@ enum ws_conn_state {
     WS_CONN_DEAD,    /* given up at the tick's end */
 };
 
+/* What the first close says. Published with one exchange, so that every thread sees the same close, or none. */
+struct ws_closing {
+    uint16_t code;
+    uint8_t kind; /* enum ws_close_kind */
+    bool lasting; /* static; else owned by the connection, the reason's bytes behind it */
+    struct ws_slice reason;
+};
+
 struct ws_conn {
     struct ws_registry_node node; /* first: the registry's node is the connection */
     struct ws_tick *tick;
@@ -31,7 +39,6 @@ struct ws_conn {
     uint8_t close_kind;       /* enum ws_close_kind: the first cause stays */
     uint8_t must_end;         /* enum ws_close_kind: an END event that found no memory, to be tried again */
     bool opened : 1;          /* on_open was called */
-    bool told : 1;            /* on_close was called */
     bool eof : 1;             /* nothing more comes from the peer */
     bool broken : 1;          /* the peer takes nothing more */
     bool was_reset : 1;       /* a write told it, so that the read that follows sees a mere end */
@@ -41,8 +48,9 @@ struct ws_conn {
     bool wants_drain : 1;     /* ws_conn_send told WS_SENT_OVER: on_drain is due */
     bool awaits_buffer : 1;   /* a BUFFER event stands in the batch */
     bool is_touched : 1, is_ready : 1, is_overdue : 1, is_dead : 1; /* stands in that list of the tick */
-    _Atomic bool open;        /* what is_open tells */
+    _Atomic bool told;        /* on_close was called: what it said stays */
     _Atomic bool drain_asked; /* another thread was told WS_SENT_OVER */
+    _Atomic(const struct ws_closing *) closing; /* NULL: open. The first close of any thread stays */
 
     _Atomic size_t backlog; /* queue.bytes, for other threads */
     _Atomic size_t posted;  /* bytes in the mailbox */
@@ -71,19 +79,11 @@ static inline struct ws_conn *ws_conn_of_node(struct ws_registry_node *node) {
     return (struct ws_conn *)(void *)node;
 }
 
-/* Sets what is_open tells, and counts. True if that changed it: of several who close, one was the first. Any thread. */
-static inline bool ws_conn_set_open(struct ws_conn *c, bool open) {
-    if (atomic_exchange(&c->open, open) == open) return false;
-    if (open) atomic_fetch_add_explicit(&c->tick->n_open, 1, memory_order_relaxed);
-    else atomic_fetch_sub_explicit(&c->tick->n_open, 1, memory_order_relaxed);
-    return true;
-}
-
 /* ---- conn.c: life, reading ---- */
 
 /* A connection for a descriptor just accepted (taken); the caller owns the one reference. NULL: out of memory (fd not taken). */
 struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *address);
-/* The loop lets go at a tick's end: closes the descriptor (unless raw_fd_kept) and gives up its reference. */
+/* The loop lets go at a tick's end: closes the descriptor (-1: somebody else does) and gives up its reference. */
 void ws_conn_bury(struct ws_conn *c);
 /* The descriptor has something to read, or hung up. Reads once and parses; events go to the tick's batch. */
 void ws_conn_read(struct ws_conn *c);
@@ -112,9 +112,9 @@ void ws_conn_deadline(struct ws_conn *c, uint32_t delay_ms);
 
 /* Writes what is queued as far as the kernel takes it, with what follows from it (FIN, drain, pause). */
 void ws_conn_flush(struct ws_conn *c);
-/* Applies one mail. */
+/* Applies one mail; takes its block. */
 void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail);
-/* Queues bytes of HTTP: copied, or lasting. */
+/* Queues bytes of HTTP: copied, or lasting. 0 or WS_ERR_MEMORY. */
 int ws_conn_send_http(struct ws_conn *c, const uint8_t *data, size_t len, bool lasting);
 /* Queues a close frame, and remembers what it said. */
 void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason);
@@ -122,12 +122,20 @@ void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason
 void ws_conn_linger(struct ws_conn *c);
 /* Throws the queue away: the peer takes nothing more. */
 void ws_conn_drop_queue(struct ws_conn *c);
+/* Open from here on, or closed for its users from here on; the second does nothing if a close came first. */
+void ws_conn_begin_open(struct ws_conn *c);
+void ws_conn_end_open(struct ws_conn *c);
+/* Closes an open connection of the owner's for a reason of the server's own: ERROR 1011, BACKLOG 1013, SHUTDOWN 1001. Needs no memory. */
+void ws_conn_close_for(struct ws_conn *c, enum ws_close_kind kind);
+/* Not open yet; and at the very end: frees what the first close left. */
+void ws_conn_init_closing(struct ws_conn *c);
+void ws_conn_free_closing(struct ws_conn *c);
 /* Remembers why it ends, unless it knows already. */
 void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind);
 
 /* ---- dispatch.c ---- */
 
-/* Calls the handlers for every event of the batch and empties it. `stop` is looked at before each event. */
+/* Calls the handlers for every event of the batch and empties it; once *abandoned is set no more handlers are called. */
 void ws_dispatch_batch(struct ws_tick *t, const _Atomic bool *abandoned);
 /* Gives up what an event owns without a look at it. */
 void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev);

@@ -27,6 +27,63 @@ void ws_conn_drop_queue(struct ws_conn *c) {
     set_backlog(c);
 }
 
+/* ---- the first close ---- */
+
+static const struct ws_closing closing_backlog = {1013, WS_CLOSE_BACKLOG, true, {"the backlog is full", 19}};
+static const struct ws_closing closing_error = {1011, WS_CLOSE_ERROR, true, {"", 0}};
+/* RFC 6455 section 7.4.1: 1001 is for "a server going down". */
+static const struct ws_closing closing_shutdown = {1001, WS_CLOSE_SHUTDOWN, true, {"", 0}};
+/* Not open for another cause than a close of ours. */
+static const struct ws_closing closing_none = {0, WS_CLOSE_NONE, true, {"", 0}};
+
+static const struct ws_closing *fixed_closing(enum ws_close_kind kind) {
+    return kind == WS_CLOSE_BACKLOG ? &closing_backlog : kind == WS_CLOSE_SHUTDOWN ? &closing_shutdown : &closing_error;
+}
+
+/* NULL: out of memory; what the server closes for itself needs none. */
+static const struct ws_closing *new_closing(uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
+    if (reason.len > WS_CLOSE_REASON_MAX) reason.len = WS_CLOSE_REASON_MAX;
+    struct ws_closing *closing = malloc(sizeof *closing + reason.len);
+    if (!closing) return kind == WS_CLOSE_LOCAL ? NULL : fixed_closing(kind);
+    char *bytes = (char *)(closing + 1);
+    if (reason.len) memcpy(bytes, reason.data, reason.len);
+    *closing = (struct ws_closing){.code = code, .kind = (uint8_t)kind, .reason = {bytes, reason.len}};
+    return closing;
+}
+
+static void drop_closing(const struct ws_closing *closing) {
+    if (closing && !closing->lasting) free((void *)(uintptr_t)closing); /* ours since new_closing */
+}
+
+/* True if it was open: of several threads that close, one is the first, and what it says stays. */
+static bool publish(struct ws_conn *c, const struct ws_closing *closing) {
+    const struct ws_closing *open = NULL;
+    if (!atomic_compare_exchange_strong(&c->closing, &open, closing)) return false;
+    atomic_fetch_sub_explicit(&c->tick->n_open, 1, memory_order_relaxed);
+    return true;
+}
+
+void ws_conn_init_closing(struct ws_conn *c) {
+    atomic_init(&c->closing, &closing_none);
+}
+
+void ws_conn_begin_open(struct ws_conn *c) {
+    atomic_store(&c->closing, NULL);
+    atomic_fetch_add_explicit(&c->tick->n_open, 1, memory_order_relaxed);
+}
+
+void ws_conn_end_open(struct ws_conn *c) {
+    publish(c, &closing_none);
+}
+
+void ws_conn_free_closing(struct ws_conn *c) {
+    drop_closing(atomic_load(&c->closing));
+}
+
+bool ws_conn_is_open(const struct ws_conn *c) {
+    return atomic_load_explicit(&c->closing, memory_order_acquire) == NULL;
+}
+
 /* ---- messages ---- */
 
 static uint8_t opcode_of(const struct ws_payload *p) {
@@ -76,18 +133,16 @@ static bool is_full(const struct ws_conn *c, size_t bytes) {
 }
 
 static void write_queue(struct ws_conn *c);
-static void close_here(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind);
+static void close_here(struct ws_conn *c);
 
-/* The bound is reached: the policy "close" throws away what is not sealed and ends the connection with 1013. */
+/* The bound was reached: the policy "close" throws away what is not sealed and ends the connection. */
 static void overflow(struct ws_conn *c) {
-    static const char why[] = "the backlog is full";
     size_t n = ws_queue_discard(&c->queue, &c->tick->released);
     ws_count(&c->tick->counters->dropped_sent, n);
     set_backlog(c);
     ws_tick_log(c->tick, WS_LINE_BACKLOG, WS_LOG_WARNING,
                 "connection %llu closed with 1013: its backlog reached max_backlog, %zu messages dropped",
                 (unsigned long long)c->node.id, n);
-    close_here(c, 1013, (struct ws_slice){why, sizeof why - 1}, WS_CLOSE_BACKLOG);
 }
 
 static int send_here(struct ws_conn *c, const struct ws_payload *p) {
@@ -98,7 +153,7 @@ static int send_here(struct ws_conn *c, const struct ws_payload *p) {
     if (is_full(c, c->queue.bytes)) {
         write_queue(c); /* before the policy acts: perhaps the kernel takes it now */
         if (is_full(c, c->queue.bytes)) {
-            if (ws_conn_set_open(c, false)) overflow(c);
+            ws_conn_close_for(c, WS_CLOSE_BACKLOG);
             ws_count(&c->tick->counters->dropped_sent, 1);
             return WS_SENT_DROPPED;
         }
@@ -112,8 +167,8 @@ static int send_here(struct ws_conn *c, const struct ws_payload *p) {
 
 /* ---- other threads ---- */
 
-static struct ws_mail *new_mail(struct ws_conn *c, enum ws_mail_kind kind, size_t reason_len) {
-    struct ws_mail *mail = calloc(1, sizeof *mail + reason_len);
+static struct ws_mail *new_mail(struct ws_conn *c, enum ws_mail_kind kind) {
+    struct ws_mail *mail = calloc(1, sizeof *mail);
     if (!mail) return NULL;
     ws_conn_ref(c);
     mail->conn = c;
@@ -125,14 +180,17 @@ static void post(struct ws_conn *c, struct ws_mail *mail) {
     if (ws_mailbox_post(&c->tick->mailbox, mail)) ws_wake_signal(&c->tick->wake);
 }
 
-static int post_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
-    struct ws_mail *mail = new_mail(c, WS_MAIL_CLOSE, reason.len);
+/* Publishes the close here, so that is_open is False at once, and has the owner carry it out. Takes closing. */
+static int post_close(struct ws_conn *c, const struct ws_closing *closing) {
+    struct ws_mail *mail = new_mail(c, WS_MAIL_CLOSE);
+    if (mail && publish(c, closing)) {
+        post(c, mail);
+        return 0;
+    }
+    drop_closing(closing);
     if (!mail) return WS_ERR_MEMORY;
-    mail->code = code;
-    mail->close_kind = (uint8_t)kind;
-    mail->reason_len = (uint8_t)reason.len;
-    if (reason.len) memcpy(mail->reason, reason.data, reason.len);
-    post(c, mail);
+    ws_conn_unref(c); /* the mail's reference */
+    free(mail);
     return 0;
 }
 
@@ -143,18 +201,13 @@ static int post_message(struct ws_conn *c, const struct ws_payload *p) {
                     atomic_load_explicit(&c->backlog, memory_order_relaxed);
     int result = WS_SENT_DROPPED;
     if (is_full(c, before)) {
-        static const char why[] = "the backlog is full";
         atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
-        if (ws_conn_set_open(c, false) &&
-            post_close(c, 1013, (struct ws_slice){why, sizeof why - 1}, WS_CLOSE_BACKLOG) < 0) {
-            ws_conn_set_open(c, true); /* the next send tries again */
-            result = WS_ERR_MEMORY;
-        }
+        if (post_close(c, &closing_backlog) < 0) result = WS_ERR_MEMORY; /* the next send tries again */
         goto refused;
     }
     result = WS_ERR_MEMORY;
     struct ws_msg *msg = encode(c, p);
-    struct ws_mail *mail = msg ? new_mail(c, WS_MAIL_SEND, 0) : NULL;
+    struct ws_mail *mail = msg ? new_mail(c, WS_MAIL_SEND) : NULL;
     if (!mail) {
         if (msg) ws_msg_free(msg);
         goto refused;
@@ -180,12 +233,7 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
         return;
     }
     /* The peer has gone, or we closed before: the sender could not know. */
-    struct ws_msg *last = ws_msg_unref(mail->msg);
-    if (last) {
-        last->next = c->tick->released.first;
-        c->tick->released.first = last;
-        c->tick->released.bytes += last->len;
-    }
+    ws_queue_sink_unref(&c->tick->released, mail->msg);
     ws_count(&c->tick->counters->dropped_sent, 1);
 }
 
@@ -193,9 +241,7 @@ void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail) {
     if (mail->kind == WS_MAIL_SEND) {
         apply_message(c, mail);
     } else if (c->state == WS_CONN_OPEN) {
-        struct ws_slice reason = {mail->reason, mail->reason_len};
-        if (mail->close_kind == WS_CLOSE_BACKLOG) overflow(c);
-        else close_here(c, mail->code, reason, mail->close_kind);
+        close_here(c);
     }
 }
 
@@ -211,14 +257,17 @@ bool ws_close_code_is_sendable(int code) {
 }
 
 int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
-    if (!ws_conn_set_open(c, false)) return 0; /* the first one counts */
-    if (!ws_tick_is_owner(c->tick)) {
-        int err = post_close(c, code, reason, kind);
-        if (err < 0) ws_conn_set_open(c, true);
-        return err;
-    }
-    if (c->state == WS_CONN_OPEN) close_here(c, code, reason, kind);
+    if (!ws_conn_is_open(c)) return 0;
+    const struct ws_closing *closing = new_closing(code, reason, kind);
+    if (!closing) return WS_ERR_MEMORY;
+    if (!ws_tick_is_owner(c->tick)) return post_close(c, closing);
+    if (publish(c, closing)) close_here(c);
+    else drop_closing(closing);
     return 0;
+}
+
+void ws_conn_close_for(struct ws_conn *c, enum ws_close_kind kind) {
+    if (publish(c, fixed_closing(kind))) close_here(c);
 }
 
 /* ---- the end ---- */
@@ -231,12 +280,9 @@ static char *copy_words(struct ws_slice words, uint8_t *len) {
 }
 
 void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason) {
-    uint8_t payload[125];
-    if (c->sent_code) return; /* RFC 6455 section 5.5.1: one close frame, nothing behind it */
+    uint8_t payload[WS_CONTROL_MAX];
+    if (c->sent_code || c->broken) return; /* RFC 6455 section 5.5.1: one close frame, nothing behind it */
     if (reason.len > WS_CLOSE_REASON_MAX) reason.len = WS_CLOSE_REASON_MAX;
-    c->sent_code = code;
-    c->sent_reason = copy_words(reason, &c->sent_reason_len);
-    if (c->broken) return;
     size_t len = ws_proto_close_payload(payload, code, reason.data, reason.len);
     struct ws_msg *m = ws_msg_new(ws_proto_frame_size(&c->proto, len));
     struct ws_queue_entry e = {.msg = m, .kind = WS_QUEUE_CONTROL};
@@ -248,13 +294,18 @@ void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason
         ws_msg_unref(m);
         c->broken = true;
         ws_conn_touch(c);
+        return;
     }
+    c->sent_code = code;
+    c->sent_reason = copy_words(reason, &c->sent_reason_len);
 }
 
-/* A local close of an open connection: what was sent before goes first, what the peer still sends is dropped. */
-static void close_here(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
-    ws_conn_set_kind(c, kind);
-    ws_conn_send_close(c, code, reason);
+/* Carries out the close that was published: what was sent before goes first, what the peer still sends is dropped. */
+static void close_here(struct ws_conn *c) {
+    const struct ws_closing *closing = atomic_load(&c->closing);
+    if (closing->kind == WS_CLOSE_BACKLOG) overflow(c);
+    ws_conn_set_kind(c, closing->kind);
+    ws_conn_send_close(c, closing->code, closing->reason);
     c->state = WS_CONN_CLOSING;
     c->paused = false;
     if (!c->awaits_buffer) ws_proto_skip(&c->proto); /* else dispatch answers the BUFFER event */
@@ -271,7 +322,7 @@ void ws_conn_linger(struct ws_conn *c) {
 }
 
 int ws_conn_send_http(struct ws_conn *c, const uint8_t *data, size_t len, bool lasting) {
-    struct ws_queue_entry e = {.data = data, .len = len, .kind = WS_QUEUE_CONTROL, .lasting = lasting};
+    struct ws_queue_entry e = {.data = data, .len = len, .kind = WS_QUEUE_HTTP, .lasting = lasting};
     if (!lasting) {
         e.msg = ws_msg_new(len);
         if (!e.msg) return WS_ERR_MEMORY;

@@ -39,9 +39,9 @@ static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
 static void tell_close(struct ws_conn *c) {
     struct ws_tick *t = c->tick;
     struct ws_close close;
-    if (c->told || !c->opened) return;
-    ws_conn_set_open(c, false);
-    c->told = true;
+    if (atomic_load_explicit(&c->told, memory_order_relaxed) || !c->opened) return;
+    ws_conn_end_open(c);
+    atomic_store_explicit(&c->told, true, memory_order_release);
     ws_conn_get_close(c, &close);
     if (t->handlers->on_close) t->handlers->on_close(t->user, c, &close);
     ws_registry_del(&t->registry, &c->node);
@@ -88,14 +88,13 @@ static void on_end(struct ws_conn *c, const struct ws_event *ev) {
 
 static void on_open(struct ws_conn *c, const struct ws_event *ev) {
     struct ws_tick *t = c->tick;
-    if (ws_registry_add(&t->registry, &c->node) < 0 || ws_conn_send_http(c, ev->data, ev->len, false) < 0) {
-        if (t->registry.n && ws_registry_find(&t->registry, c->node.id)) ws_registry_del(&t->registry, &c->node);
+    if (ws_conn_send_http(c, ev->data, ev->len, false) < 0 || ws_registry_add(&t->registry, &c->node) < 0) {
         ws_conn_die(c);
         return;
     }
     c->state = WS_CONN_OPEN;
     c->opened = true;
-    ws_conn_set_open(c, true);
+    ws_conn_begin_open(c);
     ws_count(&t->counters->opened, 1);
     if (c->pending.len) ws_conn_make_ready(c);
     if (t->handlers->on_open) t->handlers->on_open(t->user, c);

@@ -64,6 +64,11 @@ int ws_frame_parse(struct ws_frame *f, const uint8_t *data, size_t len) {
     return size;
 }
 
+size_t ws_frame_header_size(uint64_t len, bool masked) {
+    size_t size = len < LEN16 ? 2 : len <= UINT16_MAX ? 4 : 10;
+    return masked ? size + sizeof(uint32_t) : size;
+}
+
 size_t ws_frame_write(uint8_t out[WS_FRAME_HEADER_MAX], const struct ws_frame *f) {
     uint8_t mask = f->masked ? BIT_MASK : 0;
     size_t size = 2;

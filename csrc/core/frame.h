@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define WS_FRAME_HEADER_MAX 14
+#define WS_CONTROL_MAX 125 /* payload bytes of a control frame (section 5.5) */
 
 enum ws_opcode {
     WS_OPCODE_CONTINUATION = 0x0,
@@ -32,6 +33,8 @@ struct ws_frame {
  * length that is not encoded in the fewest bytes, or with the highest bit set. Errors are told as
  * soon as the bytes show them. *f is written only when a size is returned. */
 int ws_frame_parse(struct ws_frame *f, const uint8_t *data, size_t len);
+/* Bytes of the header of such a frame. */
+size_t ws_frame_header_size(uint64_t len, bool masked);
 /* Writes the header (fewest length bytes; the key if masked). Returns its size. */
 size_t ws_frame_write(uint8_t out[WS_FRAME_HEADER_MAX], const struct ws_frame *f);
 

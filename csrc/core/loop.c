@@ -11,7 +11,6 @@
 
 #define WAKE_SLOT 0xFFFFFFFFu
 #define WATCH_SLOT 0xFFFFFFFEu
-#define FIRST_LISTENER_SLOT 0xFFFFFF00u
 #define NO_SLOT 0xFFFFFFFFu
 #define SELECT_RESERVE 32 /* descriptors below FD_SETSIZE that are not connections */
 
@@ -91,8 +90,8 @@ int ws_loop_watch(struct ws_loop *l, int fd) {
 /* ---- slots ---- */
 
 static int grow_slots(struct ws_loop *l) {
+    if (l->n_slots >= WS_LISTENER_SLOT / 2) return WS_ERR_LIMIT;
     uint32_t n = l->n_slots ? l->n_slots * 2 : 64;
-    if (n >= FIRST_LISTENER_SLOT) return WS_ERR_LIMIT;
     struct ws_slot *slots = realloc(l->slots, n * sizeof *slots);
     if (!slots) return WS_ERR_MEMORY;
     for (uint32_t i = l->n_slots; i < n; i++)
@@ -232,7 +231,7 @@ static void serve_conn(struct ws_conn *c, uint32_t events) {
 
 static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
     uint32_t slot = (uint32_t)r->data;
-    if (slot < FIRST_LISTENER_SLOT) {
+    if (slot < WS_LISTENER_SLOT) {
         struct ws_conn *c = conn_of(l, r->data);
         if (c) serve_conn(c, r->events);
     } else if (slot == WAKE_SLOT) {
@@ -243,8 +242,8 @@ static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
         /* Readable with nothing to read is its end, and would be readable for ever. */
         if (!ws_wake_drain(l->watch_fd)) ws_loop_watch(l, -1);
         l->watch_told = true;
-    } else if ((int)(slot - FIRST_LISTENER_SLOT) < l->n_listeners) {
-        ws_accept_ready(l, &l->listeners[slot - FIRST_LISTENER_SLOT]);
+    } else if ((int)(slot - WS_LISTENER_SLOT) < l->n_listeners) {
+        ws_accept_ready(l, &l->listeners[slot - WS_LISTENER_SLOT]);
     }
 }
 
@@ -302,14 +301,12 @@ void ws_loop_stop(struct ws_loop *l) {
 }
 
 static void begin_stop(struct ws_loop *l) {
-    static const struct ws_slice why = {"", 0};
     l->stopping = true;
     ws_accept_close(l);
     for (uint32_t i = 0; i < l->n_slots; i++) {
         struct ws_conn *c = l->slots[i].conn;
         if (!c || c->state == WS_CONN_DEAD) continue;
-        /* RFC 6455 section 7.4.1: 1001 is for "a server going down". */
-        if (c->state == WS_CONN_OPEN) ws_conn_close(c, 1001, why, WS_CLOSE_SHUTDOWN);
+        if (c->state == WS_CONN_OPEN) ws_conn_close_for(c, WS_CLOSE_SHUTDOWN);
         else if (!c->opened && !c->queue.n) ws_conn_die(c);
     }
     if (l->tick.options->shutdown_timeout_ms)
@@ -331,7 +328,7 @@ void ws_loop_abandon(struct ws_loop *l) {
     for (uint32_t i = 0; i < l->n_slots; i++) {
         struct ws_conn *c = l->slots[i].conn;
         if (!c) continue;
-        ws_conn_set_open(c, false);
+        ws_conn_end_open(c);
         ws_sock_close(c->fd);
         c->fd = -1;
     }

@@ -6,6 +6,7 @@
 #include "poller.h"
 
 #define WS_LISTENERS_MAX 8
+#define WS_LISTENER_SLOT 0xFFFFFF00u /* of the first listener; connections have lower ones */
 #define WS_LOOP_READY_MAX 512 /* descriptors told by one wait */
 
 /* What the poller's data names: a slot and its generation, so that an event for a connection given up in the same tick, or for
@@ -44,6 +45,7 @@ struct ws_loop {
     _Atomic bool begun, stop_asked, abandoned;
 };
 
+/* Of zeroed memory. */
 void ws_loop_init(struct ws_loop *l);
 /* Frees what ws_loop_end leaves for late callers on other threads. */
 void ws_loop_fini(struct ws_loop *l);
@@ -59,8 +61,7 @@ int ws_accept_arm(struct ws_loop *l);
 void ws_accept_close(struct ws_loop *l);
 /* Takes connections from a listener, a bounded number in a turn. */
 void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener);
-/* The poller's data for listener i. */
-uint64_t ws_accept_data(int i);
+/* ---- loop.c ---- */
 
 /* Gives a connection a slot and the poller its descriptor. 0, or an error (nothing kept). */
 int ws_loop_add(struct ws_loop *l, struct ws_conn *c);

@@ -17,8 +17,6 @@ bool ws_mailbox_post(struct ws_mailbox *b, struct ws_mail *mail) {
 }
 
 struct ws_mail *ws_mailbox_take(struct ws_mailbox *b) {
-    /* The plain load spares a locked exchange on every tick without mail. */
-    if (!atomic_load_explicit(&b->newest, memory_order_relaxed)) return NULL;
     struct ws_mail *mail = atomic_exchange_explicit(&b->newest, NULL, memory_order_acquire);
     struct ws_mail *oldest = NULL;
     while (mail) {

@@ -13,17 +13,16 @@
 
 struct ws_conn;
 
-enum ws_mail_kind { WS_MAIL_SEND, WS_MAIL_CLOSE };
+enum ws_mail_kind {
+    WS_MAIL_SEND,
+    WS_MAIL_CLOSE, /* what it says stands in the connection */
+};
 
 struct ws_mail {
     struct ws_mail *next;
     struct ws_conn *conn; /* owns one reference */
     struct ws_msg *msg;   /* SEND: owns one reference */
     uint8_t kind;
-    uint8_t close_kind; /* CLOSE: enum ws_close_kind */
-    uint8_t reason_len;
-    uint16_t code;
-    char reason[]; /* CLOSE: reason_len bytes */
 };
 
 struct ws_mailbox {

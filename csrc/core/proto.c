@@ -23,7 +23,7 @@ struct ws_proto_partial {
     uint8_t header_len;
     uint8_t control_len;
     uint8_t header[WS_FRAME_HEADER_MAX];
-    uint8_t control[125];
+    uint8_t control[WS_CONTROL_MAX];
 };
 
 void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd, size_t max_message_size,
@@ -87,17 +87,18 @@ static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second, struc
         fail(p, ev, 1002, "a reserved bit is set");
         return false;
     }
-    /* 5.1: "a server MUST NOT accept" unmasked frames, "A client MUST close a connection if it detects a masked frame." */
+    /* 5.1: "The server MUST close the connection upon receiving a frame that is not masked"; "A client MUST close a
+     * connection if it detects a masked frame." */
     if (masked != (p->role == WS_ROLE_SERVER)) {
         fail(p, ev, 1002, masked ? "a server's frame is masked" : "a client's frame is not masked");
         return false;
     }
     if (ws_frame_is_control(opcode)) {
-        /* 5.2: opcodes 0xB-F are reserved; "If an unknown opcode is received, the receiving endpoint MUST _Fail_". */
+        /* 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket Connection_." */
         if (opcode > WS_OPCODE_PONG) fail(p, ev, 1002, "the opcode is reserved");
         /* 5.5: control frames "MUST have a payload length of 125 bytes or less and MUST NOT be fragmented." */
         else if (!fin) fail(p, ev, 1002, "a control frame is fragmented");
-        else if ((second & 0x7F) > 125) fail(p, ev, 1002, "a control frame is longer than 125 bytes");
+        else if ((second & 0x7F) > WS_CONTROL_MAX) fail(p, ev, 1002, "a control frame is longer than 125 bytes");
     } else {
         if (opcode > WS_OPCODE_BINARY) fail(p, ev, 1002, "the opcode is reserved");
         /* 5.4: fragments "MUST NOT be interleaved" and continue a message that has begun. */
@@ -193,8 +194,8 @@ static void close_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws
         fail(p, ev, 1007, "the close reason is not UTF-8"); /* 5.5.1 and 8.1 */
         return;
     }
-    /* 5.5.1: after a Close, "an endpoint MUST NOT send any more data frames": nothing behind it is read. The partial
-     * (which may hold this payload) stays until fini. */
+    /* 5.5.1: whoever has sent a Close frame sends no more data frames: nothing behind it is read. The partial (which
+     * may hold this payload) stays until fini. */
     p->state = STATE_ENDED;
     p->ended = true;
     ev->kind = WS_PROTO_CLOSE;
@@ -407,8 +408,7 @@ static struct ws_frame out_frame(const struct ws_proto *p, uint8_t opcode, size_
 }
 
 size_t ws_proto_frame_size(const struct ws_proto *p, size_t len) {
-    size_t header = len < 126 ? 2 : len < 65536 ? 4 : 10;
-    return header + (p->role == WS_ROLE_CLIENT ? 4 : 0) + len;
+    return ws_frame_header_size(len, p->role == WS_ROLE_CLIENT) + len;
 }
 
 size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode, const uint8_t *data, size_t len,
@@ -420,9 +420,9 @@ size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opco
     return header + len;
 }
 
-size_t ws_proto_close_payload(uint8_t out[125], uint16_t code, const char *reason, size_t reason_len) {
+size_t ws_proto_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code, const char *reason, size_t reason_len) {
     if (code == 1005) return 0;
-    if (reason_len > 123) reason_len = 123;
+    if (reason_len > WS_CONTROL_MAX - 2) reason_len = WS_CONTROL_MAX - 2;
     ws_bytes_put16(out, code);
     if (reason_len) memcpy(out + 2, reason, reason_len);
     return 2 + reason_len;

@@ -5,7 +5,7 @@
  *     while (len) { n = ws_proto_feed(p, data, len, &ev); if (n < 0) …; data += n; len -= n; act on ev }
  *
  * Payloads are unmasked in place and, where a frame is whole in the input, events point into it: no copy. What cannot be delivered yet (a message in
- * fragments or segments) is collected in a buffer that grows with what came, never with what was announced. An idle peer owns no buffer. */
+ * fragments or segments) is collected in a buffer that grows with what came, never with what was announced. A peer between messages owns no buffer, from the next feed on. */
 #ifndef WS_PROTO_H
 #define WS_PROTO_H
 
@@ -71,18 +71,18 @@ struct ws_proto {
 void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd, size_t max_message_size, uint32_t max_fragments);
 void ws_proto_fini(struct ws_proto *p);
 
-/* Consumes input up to and including one event. Returns the bytes consumed, at most len, or WS_ERR_MEMORY (sticky). The input is overwritten (unmasked).
+/* Consumes input up to and including one event. Returns the bytes consumed, at most len, or WS_ERR_MEMORY, after which nothing is read any more. The input is overwritten (unmasked).
  * 0 with kind NONE: an answer to WS_PROTO_BUFFER is awaited, or nothing is read any more; the rest of the input is void in the latter case. */
 ptrdiff_t ws_proto_feed(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev);
 
 /* Answers WS_PROTO_BUFFER: the message is to be received into memory of ev.len bytes at `into`, which stays the caller's.
  * What has come so far is copied there: where ev.data pointed must still be valid. The message's event will have data NULL. */
 void ws_proto_direct(struct ws_proto *p, uint8_t *into);
-/* Answers WS_PROTO_BUFFER: the message is not wanted; it is read and thrown away, without an event. */
+/* Answers WS_PROTO_BUFFER, also later while the message is received: it is not wanted; it is read and thrown away, without an event. */
 void ws_proto_skip(struct ws_proto *p);
 /* Where the caller may read the next bytes of a large message straight into, and how many; 0 if none. */
 size_t ws_proto_direct_room(const struct ws_proto *p, uint8_t **at);
-/* n bytes were read there: unmasks and validates them. Fills ev like ws_proto_feed. 0 or WS_ERR_MEMORY. */
+/* n bytes were read there: unmasks and validates them. Fills ev like ws_proto_feed. 0, or WS_ERR_ARGUMENT if they were not asked for. */
 int ws_proto_direct_feed(struct ws_proto *p, size_t n, struct ws_proto_event *ev);
 
 /* A whole outgoing frame of len payload bytes: its size, and the writing of it. A client masks with `key`, which must
@@ -91,8 +91,8 @@ size_t ws_proto_frame_size(const struct ws_proto *p, size_t len);
 size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode, const uint8_t *data, size_t len,
                             uint32_t key);
 
-/* Writes a close frame's payload: code (none if 1005) and reason (at most 123 bytes). Returns its length; room: 125. */
-size_t ws_proto_close_payload(uint8_t out[125], uint16_t code, const char *reason, size_t reason_len);
+/* Writes a close frame's payload: code (none if 1005) and reason (at most 123 bytes). Returns its length. */
+size_t ws_proto_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code, const char *reason, size_t reason_len);
 /* RFC 6455 section 7.4.1 and 7.4.2: may this code stand in a close frame? */
 bool ws_proto_code_is_valid(unsigned code);
 

@@ -12,14 +12,18 @@ static bool is_borrowed(const struct ws_queue_entry *e) {
     return !e->msg && !e->lasting;
 }
 
-/* Gives up an entry's bytes. */
-static void drop(struct ws_queue *q, const struct ws_queue_entry *e, struct ws_queue_sink *sink) {
-    if (is_borrowed(e)) q->n_borrowed--;
-    struct ws_msg *last = ws_msg_unref(e->msg);
+void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m) {
+    struct ws_msg *last = ws_msg_unref(m);
     if (!last) return;
     last->next = sink->first;
     sink->first = last;
     sink->bytes += last->len;
+}
+
+/* Gives up an entry's bytes. */
+static void drop(struct ws_queue *q, const struct ws_queue_entry *e, struct ws_queue_sink *sink) {
+    if (is_borrowed(e)) q->n_borrowed--;
+    ws_queue_sink_unref(sink, e->msg);
 }
 
 static void free_entries(struct ws_queue *q) {
@@ -61,7 +65,9 @@ int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry) {
 }
 
 int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry) {
-    return insert(q, q->sent ? 1 : 0, entry);
+    uint32_t at = q->sent ? 1 : 0;
+    while (at < q->n && q->entries[q->head + at].kind == WS_QUEUE_HTTP) at++;
+    return insert(q, at, entry);
 }
 
 /* Adds one piece without its first `skip` bytes. False if there is no room. */
@@ -148,7 +154,7 @@ size_t ws_queue_discard(struct ws_queue *q, struct ws_queue_sink *sink) {
     for (uint32_t i = 0; i < q->n; i++) {
         struct ws_queue_entry e = q->entries[q->head + i];
         bool sealed = i == 0 && q->sent > 0;
-        if (sealed || e.kind == WS_QUEUE_CONTROL) {
+        if (sealed || e.kind != WS_QUEUE_MESSAGE) {
             q->entries[q->head + kept++] = e;
             continue;
         }

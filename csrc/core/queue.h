@@ -15,7 +15,8 @@
 
 enum ws_queue_kind {
     WS_QUEUE_MESSAGE, /* a frame of the application's */
-    WS_QUEUE_CONTROL, /* a control frame, or HTTP: policies leave it alone */
+    WS_QUEUE_CONTROL, /* a control frame: policies leave it alone */
+    WS_QUEUE_HTTP,    /* the handshake's answer: nothing goes before it either */
 };
 
 struct ws_queue_entry {
@@ -40,9 +41,12 @@ struct ws_queue_sink {
     size_t bytes; /* held by them */
 };
 
+/* Gives up a reference; a block that is then nobody's but holds an object goes to the sink. */
+void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m);
+
 /* Appends; takes entry->msg. 0, or WS_ERR_MEMORY (nothing taken). Zeroed memory is an empty queue. */
 int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry);
-/* Puts an entry at the next frame boundary: before everything that is not sealed. Like push. */
+/* Puts an entry at the next frame boundary: before everything that is not sealed, behind HTTP. Like push. */
 int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry);
 /* Fills at most max pieces (max >= 2), neighbours in memory made one. Returns their number; *total their bytes. */
 int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t *total);

@@ -256,9 +256,9 @@ struct ws_conn *ws_server_find(const struct ws_server *s, uint64_t id) {
     return c && ws_conn_is_open(c) ? c : NULL;
 }
 
-struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after) {
+struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after, bool open_only) {
     struct ws_registry_node *node = after ? after->node.next : s->loop.tick.registry.first;
-    while (node && !ws_conn_is_open(ws_conn_of_node(node))) node = node->next;
+    while (node && open_only && !ws_conn_is_open(ws_conn_of_node(node))) node = node->next;
     return node ? ws_conn_of_node(node) : NULL;
 }
 

@@ -155,6 +155,14 @@ size_t ws_address_text(char out[WS_ADDRESS_TEXT_MAX], const struct ws_address *a
     return len;
 }
 
+size_t ws_address_format(char out[WS_ADDRESS_FORMAT_MAX], const struct ws_address *a) {
+    char ip[WS_ADDRESS_TEXT_MAX];
+    const char *format = a->family == AF_INET6 ? "[%s]:%u" : "%s:%u";
+    int n = ws_address_text(ip, a) ? snprintf(out, WS_ADDRESS_FORMAT_MAX, format, ip, a->port)
+                                   : snprintf(out, WS_ADDRESS_FORMAT_MAX, "unix");
+    return n < 0 ? 0 : (size_t)n;
+}
+
 bool ws_address_is_loopback(const struct ws_address *a) {
     static const uint8_t one[16] = {[15] = 1};
     static const uint8_t mapped[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};

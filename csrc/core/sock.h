@@ -21,6 +21,9 @@ struct ws_address {
 /* The IP address in text (no port, no brackets; "%N" behind a scoped one), "" for Unix and unknown.
  * Returns its length. */
 size_t ws_address_text(char out[WS_ADDRESS_TEXT_MAX], const struct ws_address *a);
+#define WS_ADDRESS_FORMAT_MAX (WS_ADDRESS_TEXT_MAX + 10)
+/* The address with its port for people: "127.0.0.1:80", "[::1]:80", "unix". Returns its length. */
+size_t ws_address_format(char out[WS_ADDRESS_FORMAT_MAX], const struct ws_address *a);
 /* True for 127.0.0.0/8, ::1 and ::ffff:127.0.0.0/104. */
 bool ws_address_is_loopback(const struct ws_address *a);
 

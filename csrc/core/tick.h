@@ -55,7 +55,6 @@ enum ws_line {
     WS_LINE_PROTOCOL,
     WS_LINE_BACKLOG,
     WS_LINE_SYSTEM,
-    WS_LINE_DROPPED,
     WS_LINES,
 };
 

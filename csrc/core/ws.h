@@ -2,13 +2,13 @@
  *
  * A server has listeners, pages, options and one loop. The caller turns the loop:
  *
- *     ws_loop_begin(loop);
- *     while (!ws_loop_is_done(loop))
- *         if (ws_loop_io(loop)) ws_loop_dispatch(loop);
+ *     if (ws_loop_begin(loop, why) == 0)
+ *         while (!ws_loop_is_done(loop))
+ *             if (ws_loop_io(loop)) ws_loop_dispatch(loop);
  *     ws_loop_end(loop);
  *
  * ws_loop_io flushes, waits, reads and parses, and calls nobody; ws_loop_dispatch calls the handlers for what
- * was read and makes no system call on a connection (but one write where a backlog policy is about to act). So
+ * was read and makes no system call on a connection (but to write where a backlog policy is about to act). So
  * whoever holds a lock for the handlers' sake (Python's GIL) needs it in ws_loop_dispatch only.
  *
  * Threads. The thread that called ws_loop_begin owns the loop. A prototype below is marked
@@ -24,7 +24,7 @@
 
 #include "bytes.h"
 #include "err.h"
-#include "handshake.h" /* struct ws_allow_list */
+#include "handshake.h" /* struct ws_allow_list; brings http.h, for ws_conn_get_head */
 #include "poller.h"    /* enum ws_strategy */
 #include "sock.h"      /* struct ws_address */
 
@@ -73,7 +73,7 @@ enum ws_close_kind {
     WS_CLOSE_NONE, /* it has not ended */
     WS_CLOSE_PEER,
     WS_CLOSE_LOCAL,
-    WS_CLOSE_ERROR, /* a handler failed */
+    WS_CLOSE_ERROR, /* a handler failed, or memory did not suffice */
     WS_CLOSE_EOF,
     WS_CLOSE_RESET,
     WS_CLOSE_PROTOCOL,
@@ -89,7 +89,7 @@ const char *ws_close_kind_name(enum ws_close_kind kind);
 
 struct ws_close {
     uint16_t code;           /* the peer's code; 1005 if its close frame was empty; 1006 if there was none */
-    uint16_t sent_code;      /* of our close frame; 0 if none was queued, 1005 if it was empty */
+    uint16_t sent_code;      /* of our close frame; 0 if none was queued, 1005 if it is empty */
     struct ws_slice reason;  /* UTF-8; valid as long as the connection */
     struct ws_slice sent_reason;
     enum ws_close_kind kind;
@@ -98,15 +98,17 @@ struct ws_close {
 /* Levels as in Python's logging. */
 enum ws_log { WS_LOG_DEBUG = 10, WS_LOG_INFO = 20, WS_LOG_WARNING = 30, WS_LOG_ERROR = 40 };
 
-/* Every function is called from ws_loop_dispatch (release also from ws_server_free), on the owner thread. NULL members are not called. */
+/* Every function is called from ws_loop_dispatch, on the owner thread; release also from ws_loop_end and ws_server_free. Each on_… may be NULL.
+ * new_buffer and release come together: without them a message that would need memory of theirs ends its connection with 1011, and
+ * ws_payload.object may not be used. */
 struct ws_handlers {
     void (*on_open)(void *user, struct ws_conn *conn);
     void (*on_message)(void *user, struct ws_conn *conn, const struct ws_message *message);
     /* Once for each on_open, last. Whatever the caller keeps for the connection (ws_conn_set_user) is given up here or later by itself. */
     void (*on_close)(void *user, struct ws_conn *conn, const struct ws_close *close);
-    /* The queue fell below half of high_water after ws_conn_send had returned WS_SENT_OVER. */
+    /* The queue fell to half of high_water or less after ws_conn_send had returned WS_SENT_OVER. */
     void (*on_drain)(void *user, struct ws_conn *conn);
-    /* A line for the log: UTF-8, control characters escaped. */
+    /* A line for the log: printable ASCII, anything else in it is a question mark. */
     void (*on_log)(void *user, enum ws_log level, struct ws_slice line);
     /* An object with room for len bytes that a large message is received into, and where the bytes start. NULL: out of memory (the connection
      * is closed with 1011). It comes back by ws_message.object or by release, exactly once. */
@@ -122,8 +124,8 @@ struct ws_server *ws_server_new(const struct ws_options *options, const struct w
 /* Closes what is open without ceremony and frees everything. Not while the loop runs; handlers.release is called for objects still held. */
 void ws_server_free(struct ws_server *s);
 
-/* Reserves the address; connections are taken from ws_loop_begin on. Either one, once. 0, WS_ERR_SYSTEM (errno), WS_ERR_RESOLVE; why (room 256)
- * names the address and the cause in words. */
+/* Reserves the address; connections are taken from ws_loop_begin on. Either one, once (again: WS_ERR_ARGUMENT). 0, WS_ERR_SYSTEM (errno),
+ * WS_ERR_RESOLVE, WS_ERR_MEMORY; why (room 256) names the address and the cause in words. [direct] */
 int ws_server_bind_tcp(struct ws_server *s, const char *host, uint16_t port, char why[256]);
 int ws_server_bind_unix(struct ws_server *s, const char *path, char why[256]);
 /* The TCP port bound, also when port 0 was asked for; 0 for a Unix socket. [snapshot] */
@@ -138,20 +140,20 @@ int ws_server_page(struct ws_server *s, struct ws_slice path, struct ws_slice bo
 void ws_server_stop(struct ws_server *s);
 /* Whether it was asked to stop. [snapshot] */
 bool ws_server_is_stopping(const struct ws_server *s);
-/* Lines below this level are not made. [snapshot] */
+/* Lines below this level are not made; at first WS_LOG_WARNING. Any thread. */
 void ws_server_set_log_level(struct ws_server *s, int level);
 
 /* Counters since the start. [snapshot] */
 struct ws_stats {
     uint64_t accepted;         /* connections taken from a listener */
-    uint64_t shed;             /* answered 503: max_connections, descriptors */
+    uint64_t shed;             /* answered 503: max_connections, or no descriptors or memory (those were not accepted) */
     uint64_t refused;          /* handshakes answered with an error, time-outs included */
     uint64_t opened;           /* handshakes answered with 101 */
     uint64_t closed;           /* of those, ended */
-    uint64_t received;         /* messages given to on_message */
+    uint64_t received;         /* messages for on_message, also if there is none */
     uint64_t sent;             /* messages queued */
     uint64_t dropped_received; /* messages that came after a local close */
-    uint64_t dropped_sent;     /* messages to a peer that had gone, or discarded with a queue */
+    uint64_t dropped_sent;     /* messages to a peer that had gone, refused at max_backlog, or discarded with a queue */
     uint64_t suppressed_lines; /* log lines over the rate limit */
 };
 void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out);
@@ -163,18 +165,20 @@ void ws_server_abandon(struct ws_server *s);
  * set is [direct]: it changes in dispatch only, so a lock that dispatch holds makes it safe elsewhere. */
 size_t ws_server_count(const struct ws_server *s);
 struct ws_conn *ws_server_find(const struct ws_server *s, uint64_t id); /* borrowed, or NULL */
-/* Iterates in order of opening: NULL gives the first, the last gives NULL. */
-struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after);
+/* Iterates in order of opening: NULL gives the first, the last gives NULL. Without open_only also those that are closed and whose on_close is
+ * still to come. */
+struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after, bool open_only);
 
 /* ---- loop ---- */
 
 struct ws_loop *ws_server_loop(struct ws_server *s);
-/* Makes the calling thread the owner, opens poller, mailbox and listeners. Once. 0 or an error (why: room 256); after an error ws_loop_end is to be called too. */
+/* Makes the calling thread the owner, opens poller, mailbox and listeners, and raises the process's soft RLIMIT_NOFILE to the hard one. 0 or an error
+ * (why: room 256), after which ws_loop_end is to be called too. Once: again is WS_ERR_ARGUMENT, and changes nothing. */
 int ws_loop_begin(struct ws_loop *l, char why[256]);
 /* Name of the strategy in use ("epoll" …), after begin. */
 const char *ws_loop_strategy(const struct ws_loop *l);
 /* A descriptor of the caller's that ends a wait when it is readable; the loop empties it and ws_loop_io returns 1, so that ws_loop_dispatch's caller may look. -1: none.
- * After begin. [direct] */
+ * After begin. 0 or the poller's error. [direct] */
 int ws_loop_watch(struct ws_loop *l, int fd);
 /* Flush, wait, read, parse. 1 if ws_loop_dispatch has something to do, else 0. [direct] */
 int ws_loop_io(struct ws_loop *l);
@@ -207,7 +211,7 @@ enum ws_sent {
  * stays the caller's. [mailbox] */
 int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload);
 /* Queues a close frame behind what was sent before and ends the connection's open state. The code is one that may be sent (ws_close_code_is_sendable), reason is UTF-8 of at most
- * 123 bytes: the caller has checked both. 0, also for a second close. [mailbox] */
+ * 123 bytes: the caller has checked both. 0, also for a second close; WS_ERR_MEMORY (still open; not for a kind other than LOCAL). [mailbox] */
 int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind);
 /* RFC 6455 section 7.4: 1000-1003, 1007-1014, 3000-4999. */
 bool ws_close_code_is_sendable(int code);
@@ -218,14 +222,15 @@ size_t ws_conn_backlog(const struct ws_conn *c);                              /*
 void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out);    /* [snapshot] */
 /* The request head, exact, as ws_http_head_parse takes it; valid as long as the connection. [snapshot] */
 struct ws_slice ws_conn_get_head(const struct ws_conn *c);
-/* False until the start of on_close, but for sent_code, sent_reason and kind, which a local close sets. [direct] */
+/* True from the start of on_close on, when nothing of it changes any more. Before: false, and sent_code, sent_reason and kind are those of the first
+ * local close, if there was one. [snapshot] */
 bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out);
 
 /* The caller's own pointer, NULL at first; the core never looks at it. [direct] */
 void *ws_conn_get_user(const struct ws_conn *c);
 void ws_conn_set_user(struct ws_conn *c, void *user);
 
-/* Counted references. [snapshot] */
+/* Counted references. Any thread. */
 void ws_conn_ref(struct ws_conn *c);
 void ws_conn_unref(struct ws_conn *c);
 

@@ -20,28 +20,11 @@ struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct
     return self;
 }
 
-/* How far the end of the connection is known. The core tells that to its owner thread: while
- * another thread is in ws_loop_io, and on_close has not settled it, nothing is read, and what our
- * own close() noted must do. */
-static bool get_close(const struct ws_conn_object *self, struct ws_close *out) {
-    memset(out, 0, sizeof *out);
-    bool known = false;
-    if (self->ended || !self->server->in_io) known = ws_conn_get_close(self->core, out);
-    if (!out->sent_code && self->sent_code && !known) {
-        Py_ssize_t len; /* the str has cached its UTF-8 in close(): this cannot fail */
-        out->sent_reason.data = PyUnicode_AsUTF8AndSize(self->sent_reason, &len);
-        out->sent_reason.len = (size_t)len;
-        out->sent_code = self->sent_code;
-        out->kind = WS_CLOSE_LOCAL;
-    }
-    return known;
-}
-
 /* ---- methods ---- */
 
 static void raise_closed(struct ws_conn_object *self) {
     struct ws_close close;
-    bool known = get_close(self, &close);
+    bool known = ws_conn_get_close(self->core, &close);
     int code = known ? close.code : close.sent_code ? close.sent_code : 1006;
     PyObject *reason = ws_convert_utf8(known ? close.reason : close.sent_reason);
     if (!reason) return;
@@ -99,21 +82,10 @@ static PyObject *conn_close(struct ws_conn_object *self, PyObject *args, PyObjec
         (reason_arg && ws_convert_close_reason(reason_arg, &reason) < 0)) {
         return NULL;
     }
-    if (!ws_conn_is_open(self->core)) Py_RETURN_NONE;
-    PyObject *note = ws_convert_utf8(reason);
-    if (!note || !PyUnicode_AsUTF8(note)) { /* see get_close */
-        Py_XDECREF(note);
-        return NULL;
-    }
     int err = ws_conn_close(self->core, code, reason, WS_CLOSE_LOCAL);
-    if (err < 0) {
-        Py_DECREF(note);
-        ws_errors_raise(err);
-        return NULL;
-    }
-    self->sent_code = code;
-    Py_XSETREF(self->sent_reason, note);
-    Py_RETURN_NONE;
+    if (err >= 0) Py_RETURN_NONE;
+    ws_errors_raise(err);
+    return NULL;
 }
 
 /* ---- properties ---- */
@@ -178,7 +150,7 @@ static PyObject *get_backlog(struct ws_conn_object *self, void *closure) {
 static PyObject *get_close_kind(struct ws_conn_object *self, void *closure) {
     (void)closure;
     struct ws_close close;
-    get_close(self, &close);
+    ws_conn_get_close(self->core, &close);
     const char *name = ws_close_kind_name(close.kind);
     if (!name) Py_RETURN_NONE;
     return PyUnicode_FromString(name);
@@ -187,21 +159,21 @@ static PyObject *get_close_kind(struct ws_conn_object *self, void *closure) {
 static PyObject *get_close_code(struct ws_conn_object *self, void *closure) {
     (void)closure;
     struct ws_close close;
-    if (!get_close(self, &close)) Py_RETURN_NONE;
+    if (!ws_conn_get_close(self->core, &close)) Py_RETURN_NONE;
     return PyLong_FromLong(close.code);
 }
 
 static PyObject *get_close_reason(struct ws_conn_object *self, void *closure) {
     (void)closure;
     struct ws_close close;
-    if (!get_close(self, &close)) Py_RETURN_NONE;
+    if (!ws_conn_get_close(self->core, &close)) Py_RETURN_NONE;
     return ws_convert_utf8(close.reason);
 }
 
 static PyObject *get_sent_close(struct ws_conn_object *self, void *closure) {
     (void)closure;
     struct ws_close close;
-    get_close(self, &close);
+    ws_conn_get_close(self->core, &close);
     if (!close.sent_code) Py_RETURN_NONE;
     PyObject *reason = ws_convert_utf8(close.sent_reason);
     return reason ? Py_BuildValue("(iN)", (int)close.sent_code, reason) : NULL;
@@ -216,18 +188,14 @@ static PyObject *get_server(struct ws_conn_object *self, void *closure) {
 
 static PyObject *address_repr(const struct ws_conn_object *self) {
     struct ws_address address;
+    char text[WS_ADDRESS_FORMAT_MAX];
     ws_conn_get_address(self->core, &address);
-    char text[WS_ADDRESS_TEXT_MAX + 1];
-    size_t len = ws_address_text(text, &address);
-    if (!len) return PyUnicode_FromString("unix");
-    text[len] = '\0';
-    const char *format = address.family == AF_INET6 ? "[%s]:%d" : "%s:%d";
-    return PyUnicode_FromFormat(format, text, (int)address.port);
+    return PyUnicode_FromStringAndSize(text, (Py_ssize_t)ws_address_format(text, &address));
 }
 
 static PyObject *conn_repr(struct ws_conn_object *self) {
     struct ws_close close;
-    bool known = get_close(self, &close);
+    bool known = ws_conn_get_close(self->core, &close);
     PyObject *path = ws_convert_latin1(get_head(self).path);
     PyObject *address = address_repr(self);
     PyObject *end = known ? PyUnicode_FromFormat("closed %d", (int)close.code)
@@ -263,7 +231,6 @@ static void conn_dealloc(struct ws_conn_object *self) {
     PyObject_GC_UnTrack(self);
     if (self->weakrefs) PyObject_ClearWeakRefs((PyObject *)self);
     conn_clear(self);
-    Py_CLEAR(self->sent_reason);
     ws_conn_unref(self->core);
     Py_DECREF(self->server); /* after the connection: it may be the last one */
     type->tp_free(self);
@@ -289,8 +256,9 @@ PyDoc_STRVAR(is_open_doc,
 PyDoc_STRVAR(backlog_doc,
 "int: bytes that are queued and not yet taken by the operating system. Snapshot.");
 PyDoc_STRVAR(close_kind_doc,
-"str | None: why the connection ended: 'peer', 'local', 'error' (a handler raised), 'eof',\n"
-"'reset', 'protocol', 'limit', 'backlog' or 'shutdown'. None before. Snapshot.");
+"str | None: why the connection ended: 'peer', 'local', 'error' (a handler raised, or there\n"
+"was no memory), 'eof', 'reset', 'protocol', 'limit', 'backlog' or 'shutdown'. None before.\n"
+"Snapshot.");
 PyDoc_STRVAR(close_code_doc,
 "int | None: the peer's close code; 1005 if its close frame was empty, 1006 if there was\n"
 "none (RFC 6455 section 7.1.5). None before on_close. Snapshot.");
@@ -298,7 +266,7 @@ PyDoc_STRVAR(close_reason_doc,
 "str | None: the peer's close reason, or '' (RFC 6455 section 7.1.6). None before\n"
 "on_close. Snapshot.");
 PyDoc_STRVAR(sent_close_doc,
-"tuple[int, str] | None: code and reason of the close frame sent to the peer; code 1005\n"
+"tuple[int, str] | None: code and reason of the close frame queued for the peer; code 1005\n"
 "if it was empty. None if there was none. Snapshot.");
 PyDoc_STRVAR(server_doc, "Server: the server that the connection belongs to. Snapshot.");
 

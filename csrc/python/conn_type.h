@@ -10,10 +10,7 @@ struct ws_conn_object {
     struct ws_server_object *server; /* owned: the core's server has to outlive core */
     PyObject *dict;                  /* owned; NULL until an attribute is set */
     PyObject *weakrefs;
-    PyObject *headers;     /* owned; NULL until asked for */
-    PyObject *sent_reason; /* owned: of our own close(), see get_close */
-    uint16_t sent_code;    /* 0 before our own close() */
-    bool ended;            /* on_close has begun: how it ended will not change any more */
+    PyObject *headers; /* owned; NULL until asked for */
 };
 
 /* A new object for a connection of server (new reference), or NULL with an exception set. */

@@ -156,7 +156,6 @@ static void on_close(void *user, struct ws_conn *core, const struct ws_close *cl
     (void)user;
     struct ws_conn_object *conn = get_conn(core);
     if (!conn) return;
-    conn->ended = true;
     call_on_close(conn, close);
     drop_user(core);
     Py_DECREF(conn); /* last: conn holds the core's connection */
@@ -214,9 +213,9 @@ static void release(void *user, void *object) {
 }
 
 void ws_events_forget(struct ws_server_object *server) {
-    struct ws_conn *core = ws_server_next(server->core, NULL);
+    struct ws_conn *core = ws_server_next(server->core, NULL, false);
     while (core) {
-        struct ws_conn *next = ws_server_next(server->core, core);
+        struct ws_conn *next = ws_server_next(server->core, core, false);
         drop_user(core);
         core = next;
     }

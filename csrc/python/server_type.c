@@ -29,12 +29,12 @@ static bool has_core(const struct ws_server_object *self) {
     return self->core != NULL;
 }
 
-static bool is_new(const struct ws_server_object *self) {
+static bool is_new(const struct ws_server_object *self, const char *otherwise) {
     if (!has_core(self)) return false;
     if (self->phase == WS_SERVER_NEW) return true;
     PyErr_SetString(PyExc_RuntimeError, self->phase == WS_SERVER_BINDING
                                             ? "another thread is binding this Server"
-                                            : "a Server runs once: make a new one");
+                                            : otherwise);
     return false;
 }
 
@@ -118,7 +118,10 @@ PyDoc_STRVAR(bind_tcp_doc,
 static PyObject *server_bind_tcp(struct ws_server_object *self, PyObject *args) {
     const char *host;
     int port;
-    if (!PyArg_ParseTuple(args, "si:_bind_tcp", &host, &port) || !is_new(self)) return NULL;
+    if (!PyArg_ParseTuple(args, "si:_bind_tcp", &host, &port) ||
+        !is_new(self, "the address is bound before run()")) {
+        return NULL;
+    }
     if (port < 0 || port > UINT16_MAX) {
         return PyErr_Format(PyExc_ValueError, "port must be 0 to 65535, not %d", port);
     }
@@ -142,7 +145,10 @@ PyDoc_STRVAR(bind_unix_doc,
 
 static PyObject *server_bind_unix(struct ws_server_object *self, PyObject *args) {
     const char *path;
-    if (!PyArg_ParseTuple(args, "y:_bind_unix", &path) || !is_new(self)) return NULL;
+    if (!PyArg_ParseTuple(args, "y:_bind_unix", &path) ||
+        !is_new(self, "the address is bound before run()")) {
+        return NULL;
+    }
     char why[256] = "";
     int err = ws_server_bind_unix(self->core, path, why);
     int errnum = errno;
@@ -161,7 +167,7 @@ static PyObject *server_page(struct ws_server_object *self, PyObject *args) {
     Py_ssize_t path_len, body_len, type_len, fields_len;
     if (!PyArg_ParseTuple(args, "s#y#s#s#:_page", &path, &path_len, &body, &body_len, &type,
                           &type_len, &fields, &fields_len) ||
-        !is_new(self)) {
+        !is_new(self, "pages are made before run()")) {
         return NULL;
     }
     int err = ws_server_page(self->core, (struct ws_slice){path, (size_t)path_len},
@@ -230,7 +236,8 @@ static PyObject *server_set_log_level(struct ws_server_object *self, PyObject *a
 /* ---- the run ---- */
 
 /* 0, or -1 with an exception set. */
-static int begin(struct ws_server_object *self, struct ws_loop *loop, int watch_fd, PyObject *begun) {
+static int begin(struct ws_server_object *self, struct ws_loop *loop, int watch_fd,
+                 PyObject *begun) {
     char why[256] = "cannot watch the wake-up descriptor";
     int err = ws_loop_begin(loop, why);
     if (err >= 0) {
@@ -250,13 +257,11 @@ static int begin(struct ws_server_object *self, struct ws_loop *loop, int watch_
 /* One turn: everything without the GIL until there is something to call, then the calls. */
 static void turn(struct ws_server_object *self, struct ws_loop *loop) {
     int work;
-    self->in_io = true;
     Py_BEGIN_ALLOW_THREADS
     do {
         work = ws_loop_io(loop);
     } while (!work && !ws_loop_is_done(loop));
     Py_END_ALLOW_THREADS
-    self->in_io = false;
     if (work) ws_loop_dispatch(loop);
     if (PyErr_CheckSignals() < 0) ws_events_fail(self, ws_errors_take());
 }
@@ -271,7 +276,10 @@ PyDoc_STRVAR(run_doc,
 static PyObject *server_run(struct ws_server_object *self, PyObject *args) {
     int watch_fd;
     PyObject *begun; /* borrowed from args */
-    if (!PyArg_ParseTuple(args, "iO:_run", &watch_fd, &begun) || !is_new(self)) return NULL;
+    if (!PyArg_ParseTuple(args, "iO:_run", &watch_fd, &begun) ||
+        !is_new(self, "a Server runs once: make a new one")) {
+        return NULL;
+    }
     struct ws_loop *loop = ws_server_loop(self->core);
     self->phase = WS_SERVER_RUNNING;
     Py_INCREF(self); /* whatever the handlers drop */
@@ -310,8 +318,8 @@ PyDoc_STRVAR(abandon_doc,
 static PyObject *server_abandon(struct ws_server_object *self, PyObject *ignored) {
     (void)ignored;
     if (!has_core(self)) return NULL;
-    ws_events_forget(self); /* first: it finds them while they count as open */
     ws_server_abandon(self->core);
+    ws_events_forget(self);
     Py_RETURN_NONE;
 }
 
@@ -370,7 +378,7 @@ static PyObject *get_connections(struct ws_server_object *self, void *closure) {
     PyObject *list = PyList_New(0);
     if (!list) return NULL;
     struct ws_conn *core = NULL;
-    while ((core = ws_server_next(self->core, core)) != NULL) {
+    while ((core = ws_server_next(self->core, core, true)) != NULL) {
         PyObject *conn = ws_conn_get_user(core); /* borrowed */
         if (conn && PyList_Append(list, conn) < 0) {
             Py_DECREF(list);

@@ -29,7 +29,6 @@ struct ws_server_object {
     PyObject *weakrefs;
     const char *strategy; /* static: the one asked for, then the one in use */
     enum ws_server_phase phase;
-    bool in_io; /* the owner thread is in ws_loop_io: other threads may not use what is [direct] */
 };
 
 /* "open", "message", ...: what _set_handler takes and log_handler_error gets. */

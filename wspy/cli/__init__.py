@@ -1,4 +1,4 @@
-"""The command line: ``python -m wspy chat``."""
+"""The command line: ``python -m wspy chat`` and ``python -m wspy echo``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import chat
+from . import chat, echo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,6 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"wspy {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     chat.add_command(commands)
+    echo.add_command(commands)
     args = parser.parse_args(argv)
     status: int = args.command(args)
     return status
