@@ -18,11 +18,11 @@ answers: queue.SimpleQueue[dict[str, float]] = queue.SimpleQueue()
 def listen(socket: ClientConnection) -> None:
     for line in socket:
         event = json.loads(line)
-        if event["type"] in ("welcome", "ack", "slow", "refused"):
-            answers.put(event)
         for message in event.get("history", [event]):
             if "text" in message:
                 print(f"{message.get('name', 'server')}: {message['text']}", flush=True)
+        if event["type"] in ("welcome", "ack", "slow", "refused", "error"):
+            answers.put(event)
 
 
 def ask(socket: ClientConnection, **event: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Records, Servers
-from support import KEY, Client, Recorder, accept_of, get, text, upgrade_request
+from support import KEY, Client, Recorder, accept_of, get, text, upgrade_request, wait_until
 from websockets.sync.client import connect as connect_sync
 
 import wspy
@@ -107,7 +107,7 @@ def test_what_the_request_said(servers: Servers, connect: Connect) -> None:
     assert conn.remote_address == client.socket.getsockname()
     assert conn.server is server
     assert conn.is_open
-    assert conn.backlog == 0
+    wait_until(lambda: conn.backlog == 0)
     assert (conn.close_kind, conn.close_code, conn.close_reason, conn.sent_close) == (None,) * 4
 
 

@@ -201,7 +201,7 @@ def test_threads_stop(servers: Servers, connect: Connect) -> None:
 
 def test_threads_send_while_the_server_stops(servers: Servers, connect: Connect) -> None:
     for _ in range(5):
-        server = servers.make(max_backlog=None, shutdown_timeout=1)
+        server = servers.make(max_backlog=None, close_timeout=None, shutdown_timeout=None)
         recorder = Recorder(server)
         thread = servers.start(server)
         clients = [connect(server) for _ in range(5)]

@@ -20,7 +20,7 @@ MAX_FRAGMENTS = 131_072
 
 UINT32_MAX = 2**32 - 1
 INT_MAX = 2**31 - 1
-SIZE_MAX = 2**40
+SIZE_LIMIT = 2**40
 SECONDS_MAX = 1_000_000
 
 # RFC 3986 sections 3.1 and 3.2.2, of which a name has what DNS has. IPv6 addresses are looked at
@@ -148,7 +148,7 @@ def check_host(name: str, item: str) -> None:
 
 OPTIONS: dict[str, Option] = {
     "strategy": Option("strategy", choice(*get_args(Strategy))),
-    "max_message_size": Option("max_message_size", integer(1, SIZE_MAX)),
+    "max_message_size": Option("max_message_size", integer(1, SIZE_LIMIT)),
     "max_header_size": Option("max_header_size", integer(1, 2**24)),
     "max_headers": Option("max_headers", integer(1, 2**16)),
     "handshake_timeout": Option("handshake_timeout_ms", seconds),
@@ -156,8 +156,8 @@ OPTIONS: dict[str, Option] = {
     "shutdown_timeout": Option("shutdown_timeout_ms", seconds),
     "origins": Option("origins", allow_list("same-origin", "origins", check_origin)),
     "hosts": Option("hosts", allow_list("auto", "host names", check_host)),
-    "high_water": Option("high_water", integer(1, SIZE_MAX)),
-    "max_backlog": Option("max_backlog", integer(1, SIZE_MAX, none=0, meaning="no bound")),
+    "high_water": Option("high_water", integer(1, SIZE_LIMIT)),
+    "max_backlog": Option("max_backlog", integer(1, SIZE_LIMIT, none=0, meaning="no bound")),
     "backlog_policy": Option(None, choice("close")),
     "max_connections": Option(
         "max_connections", integer(1, UINT32_MAX, none=0, meaning="what the system allows")

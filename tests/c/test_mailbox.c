@@ -9,20 +9,22 @@
 
 enum { PRODUCERS = 4, MAILS = 20000 };
 
+/* Mail that tells who posted it, and as which of theirs. */
+struct numbered {
+    struct ws_mail mail; /* first */
+    unsigned producer, number;
+};
+
 static struct ws_mail *mail_of(unsigned producer, unsigned number) {
-    struct ws_mail *mail = calloc(1, sizeof *mail + sizeof number);
-    if (!mail) exit(2);
-    mail->kind = WS_MAIL_CLOSE;
-    mail->code = (uint16_t)producer;
-    mail->reason_len = sizeof number;
-    memcpy(mail->reason, &number, sizeof number);
-    return mail;
+    struct numbered *n = calloc(1, sizeof *n);
+    if (!n) exit(2);
+    n->producer = producer;
+    n->number = number;
+    return &n->mail;
 }
 
-static unsigned number_of(const struct ws_mail *mail) {
-    unsigned number;
-    memcpy(&number, mail->reason, sizeof number);
-    return number;
+static const struct numbered *numbered_of(const struct ws_mail *mail) {
+    return (const struct numbered *)(const void *)mail;
 }
 
 static void test_mailbox_one_thread(void) {
@@ -34,7 +36,7 @@ static void test_mailbox_one_thread(void) {
         struct ws_mail *mail = ws_mailbox_take(&box), *next;
         for (unsigned i = 0; i < 5; i++, mail = next) {
             CHECK(mail != NULL);
-            CHECK_EQ(number_of(mail), i);
+            CHECK_EQ(numbered_of(mail)->number, i);
             next = mail->next;
             free(mail);
         }
@@ -64,7 +66,8 @@ static unsigned consume(struct ws_mailbox *box, unsigned next[PRODUCERS], unsign
     unsigned some = mail != NULL;
     for (; mail; mail = following) {
         following = mail->next;
-        if (mail->code >= PRODUCERS || number_of(mail) != next[mail->code]++) ++*n_wrong;
+        const struct numbered *n = numbered_of(mail);
+        if (n->producer >= PRODUCERS || n->number != next[n->producer]++) ++*n_wrong;
         free(mail);
     }
     return some;
