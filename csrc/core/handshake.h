@@ -28,7 +28,7 @@ struct ws_handshake_rules {
     struct ws_allow_list origins;
     /* DEFAULT: any. LIST: host names with or without port (without: any port; a Host field without
      * port matches 80 and 443), brackets for IPv6, compared case-insensitively. The server fills in
-     * the list for a loopback address (defaults.md, `hosts`). */
+     * names of this machine where it is bound to a loopback address. */
     struct ws_allow_list hosts;
 };
 

@@ -3,6 +3,7 @@
 
 #include "err.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 static int build(struct ws_page *page, struct ws_slice path, struct ws_slice body, struct ws_slice content_type,
                  struct ws_slice fields) {
     size_t head_max = FIXED_HEAD_MAX;
-    if (content_type.len > SIZE_MAX / 4 || fields.len > SIZE_MAX / 4 || path.len > SIZE_MAX / 4 ||
+    /* INT_MAX: printf's precision is an int. */
+    if (content_type.len > INT_MAX / 4 || fields.len > INT_MAX / 4 || path.len > INT_MAX / 4 ||
         body.len > SIZE_MAX / 8)
         return WS_ERR_MEMORY;
     head_max += content_type.len + fields.len;

@@ -41,8 +41,12 @@ void ws_options_init(struct ws_options *o) {
 
 /* A copy of n slices and their bytes in one block. NULL: out of memory. */
 static struct ws_slice *copy_slices(const struct ws_slice *items, size_t n) {
+    if (n > SIZE_MAX / sizeof *items) return NULL;
     size_t size = n * sizeof *items;
-    for (size_t i = 0; i < n; i++) size += items[i].len;
+    for (size_t i = 0; i < n; i++) {
+        if (items[i].len > SIZE_MAX - size) return NULL;
+        size += items[i].len;
+    }
     struct ws_slice *copy = malloc(size ? size : 1);
     if (!copy) return NULL;
     char *bytes = (char *)(copy + n);
@@ -132,7 +136,7 @@ static bool is_numeric6(const char *host) {
     return strchr(host, ':') != NULL;
 }
 
-/* defaults.md, `hosts`: a server that only this machine reaches is called by this machine's names; any other name is DNS rebinding. */
+/* The default rule for `hosts`: a server that only this machine reaches is called by this machine's names; any other name is DNS rebinding. */
 static int allow_own_hosts(struct ws_server *s, const char *host) {
     char bracketed[300];
     struct ws_slice items[4] = {{"localhost", 9}, {"127.0.0.1", 9}, {"[::1]", 5}};
