@@ -230,7 +230,8 @@ def test_taking_another_name(chat: House) -> None:
     for client in (ann, bob):
         assert client.get() == {"type": "renamed", "from": "Bob", "to": "Ann (2)"}
     bob.send(type="name", name="Ann (2)")  # it has that one
-    assert bob.sync() == []
+    assert bob.get() == {"type": "renamed", "from": "Ann (2)", "to": "Ann (2)"}
+    assert ann.sync() == []
     ann.send(type="name", name=" ")
     assert bob.get() == {"type": "renamed", "from": "Ann", "to": "guest 1"}
     bob.send(type="name", name="ANN")

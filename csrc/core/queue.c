@@ -40,7 +40,7 @@ static int reserve(struct ws_queue *q) {
         q->head = 0;
         return 0;
     }
-    if (q->cap > UINT32_MAX / 2 || q->cap > SIZE_MAX / 2 / sizeof *q->entries) return WS_ERR_MEMORY;
+    if (q->cap > UINT32_MAX / 2 / sizeof *q->entries) return WS_ERR_MEMORY;
     uint32_t cap = q->cap ? q->cap * 2 : FIRST_CAP;
     struct ws_queue_entry *entries = realloc(q->entries, cap * sizeof *entries);
     if (!entries) return WS_ERR_MEMORY;

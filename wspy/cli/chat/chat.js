@@ -16,7 +16,8 @@ let name = everywhere.get("name", "");
 let mine = thisTab.get("mine", []); // ids of what this tab said
 let room = roomInAddress();
 let joins = 0; // that the server has not answered yet
-let sending = null; // the key of the message that is on its way: one at a time, in order
+let sending = null; // "name" or the key of the message that is on its way: one at a time, in order
+let renaming = false; // the server has to be told the name
 let paused = 0; // timer, while the server wants us to slow down
 let typed = 0; // when we last said that we type
 let problem = ""; // why the server does not let us in
@@ -41,6 +42,12 @@ function join() {
 
 function sendNext() {
   if (!isJoined() || sending || paused) return;
+  if (renaming) {
+    renaming = false;
+    sending = "name";
+    link.ask({ type: "name", name });
+    return;
+  }
   const entry = outbox.in(room)[0];
   if (!entry) return;
   sending = entry.key;
@@ -84,6 +91,9 @@ const inRoom = {
   },
   renamed(event) {
     view.rename(event.from, event.to);
+    if (event.to !== view.me) return;
+    if (sending === "name") sending = null;
+    sendNext();
   },
   typing(event) {
     view.showTyping(event.name);
@@ -122,16 +132,15 @@ const always = {
     done(event.key);
   },
   slow(event) {
+    // What was refused is asked for once more; a message keeps its key.
+    if (sending === "name") renaming = true;
     sending = null;
     clearTimeout(paused);
     paused = setTimeout(() => {
       paused = 0;
-      // Whatever was refused is asked for once more; a message keeps its key.
       if (joins > 0) {
         joins = 0;
         join();
-      } else if (name) {
-        link.send({ type: "name", name });
       }
       sendNext();
     }, event.wait * 1000);
@@ -184,7 +193,8 @@ const view = new View({
   rename(wanted) {
     name = wanted;
     everywhere.set("name", name);
-    if (isJoined()) link.send({ type: "name", name });
+    renaming = true;
+    sendNext();
   },
   go(room) {
     location.hash = addressOf(room);

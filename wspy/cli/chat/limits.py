@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,5 +46,5 @@ class Bucket:
         return self._level
 
     def wait(self) -> float:
-        """The seconds until a token may be taken."""
-        return max(0.0, (1 - self._level) / self._rate)
+        """The seconds until a token may be taken: whole milliseconds, and not one too few."""
+        return max(0, math.ceil((1 - self._level) / self._rate * 1000)) / 1000

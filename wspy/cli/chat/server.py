@@ -71,7 +71,7 @@ class Chat:
         if left < -self._limits.patience:
             return end(person, POLICY, "flood", "you send too much")
         if left < 0:
-            return person.tell({"type": "slow", "wait": round(person.bucket.wait(), 3)})
+            return person.tell({"type": "slow", "wait": person.bucket.wait()})
         if isinstance(message, bytes):
             return end(person, UNSUPPORTED, "bad-event", "this chat speaks text")
         try:
@@ -134,8 +134,11 @@ class Chat:
         assert person.room is not None
         old = person.name
         person.room.rename(person, wanted)
+        renamed = {"type": "renamed", "from": old, "to": person.name}
         if person.name != old:
-            person.room.tell({"type": "renamed", "from": old, "to": person.name})
+            person.room.tell(renamed)
+        else:
+            person.tell(renamed)
 
     def _say(self, person: Person, event: Event) -> None:
         key = get_key(event)

@@ -204,7 +204,12 @@ export class View {
     this.addNotice(makeName(name), " left").dataset.left = name;
   }
 
+  get me() {
+    return this.#me;
+  }
+
   rename(from, to) {
+    if (from === to) return;
     this.#people = this.#people.map((name) => (name === from ? to : name));
     this.#stopTyping(from);
     const isMe = this.#me === from;
