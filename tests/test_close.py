@@ -493,3 +493,27 @@ def test_on_close_comes_once(servers: Servers, connect: Connect) -> None:
 
 def test_close_payload_is_what_it_says() -> None:
     assert close_payload(1000, "x") == b"\x03\xe8x"
+
+
+# -- deadlines --
+
+
+@pytest.mark.parametrize("stop", [False, True], ids=["close", "stop"])
+def test_time_begins_when_the_handler_is_done(
+    servers: Servers, connect: Connect, stop: bool
+) -> None:
+    """A handler that blocks the loop for longer than the time-outs does not end healthy peers."""
+
+    def block(conn: wspy.Connection, message: str | bytes) -> None:
+        threading.Event().wait(1.3)
+        if stop:
+            conn.server.stop()
+        else:
+            conn.close()
+
+    peer = Recorded(servers, connect, close_timeout=1, shutdown_timeout=1)
+    peer.server.on_message(block)
+    peer.client.send("block")
+    assert peer.client.answer_close() == ((1001 if stop else 1000), "")
+    closed = get(peer.recorder.closed)
+    assert (closed.code, closed.kind) == ((1001, "shutdown") if stop else (1000, "local"))

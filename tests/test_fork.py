@@ -90,6 +90,25 @@ def test_a_fork_in_a_handler(strategy: Strategy, what: str) -> None:
         assert finish(process) == (0, "returned\n", "")
 
 
+BEFORE = """
+import os, sys, wspy
+
+server = wspy.Server(port=0, strategy=sys.argv[1])
+if os.fork() == 0:
+    try:
+        server.run()
+    except RuntimeError as exc:
+        os._exit(7)
+    os._exit(1)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_server_of_the_parent_does_not_run_in_the_child(strategy: Strategy) -> None:
+    with script(BEFORE, strategy) as process:
+        assert finish(process) == (0, "7\n", "")
+
+
 THREADED = """
 import os, sys, wspy
 

@@ -165,6 +165,18 @@ def test_a_stale_unix_socket_is_replaced(
     connect(server).echo("hello")
 
 
+def test_an_address_is_taken_before_the_run(servers: Servers, tmp_path: Path) -> None:
+    server = servers.make()
+    with pytest.raises(OSError, match=f"127.0.0.1:{server.port}: Address already in use"):
+        servers.make(port=server.port)
+    unix = servers.make(unix=tmp_path / "socket")
+    with pytest.raises(OSError, match="socket: Address already in use"):
+        servers.make(unix=tmp_path / "socket")
+    with unix.start_in_thread():
+        with unix_connect(str(tmp_path / "socket"), "ws://localhost/"):
+            pass
+
+
 def test_a_living_unix_socket_is_not_replaced(servers: Servers, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     servers.run(unix=path)

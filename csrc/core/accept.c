@@ -2,8 +2,10 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define ACCEPTS_A_TURN 128
+#define FAILURES_MAX 16
 #define REST_MS 100 /* without descriptors or memory: long enough not to spin, short enough to recover */
 
 /* The poller's data for listener i. */
@@ -54,19 +56,27 @@ static void shed(struct ws_loop *l, int fd, const char *why) {
     ws_sock_close(fd);
 }
 
+static void rest(struct ws_loop *l) {
+    char cause[128];
+    ws_tick_log(&l->tick, WS_LINE_SYSTEM, WS_LOG_ERROR, "cannot accept, resting for %d ms: %s", REST_MS,
+                strerror_r(errno, cause, sizeof cause));
+    disarm(l);
+    ws_timer_arm(&l->tick.wheel, &l->accept_timer, l->tick.now_ms, REST_MS);
+}
+
 /* No descriptor is left: the spare one makes room for one accept, so that the peer gets an answer instead of silence. Then the
  * listeners rest, because a level-triggered poller would report them again at once. */
 static void shed_with_spare(struct ws_loop *l, struct ws_listener *listener) {
     struct ws_address peer;
+    int cause = errno;
     if (l->spare_fd >= 0) {
         ws_sock_close(l->spare_fd);
         int fd = ws_sock_accept(listener->fd, &peer);
         if (fd >= 0) shed(l, fd, "the server has no free descriptors");
         l->spare_fd = ws_sock_spare();
     }
-    ws_tick_log(&l->tick, WS_LINE_SYSTEM, WS_LOG_ERROR, "cannot accept: no free descriptors or memory; resting");
-    disarm(l);
-    ws_timer_arm(&l->tick.wheel, &l->accept_timer, l->tick.now_ms, REST_MS);
+    errno = cause;
+    rest(l);
 }
 
 static void take(struct ws_loop *l, int fd, const struct ws_address *peer) {
@@ -87,6 +97,7 @@ static void take(struct ws_loop *l, int fd, const struct ws_address *peer) {
 }
 
 void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener) {
+    int failures = 0;
     for (int i = 0; i < ACCEPTS_A_TURN && listener->armed; i++) {
         struct ws_address peer;
         int fd = ws_sock_accept(listener->fd, &peer);
@@ -99,6 +110,10 @@ void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener) {
             shed_with_spare(l, listener);
             return;
         }
-        /* accept(2): an error of a connection that is gone already is no reason to stop. */
+        /* accept(2): an error of a connection that is gone already is no reason to stop; one that stays is the listener's. */
+        if (++failures == FAILURES_MAX) {
+            rest(l);
+            return;
+        }
     }
 }

@@ -9,11 +9,9 @@
 #define FIRST_CAP 8
 #define KEEP_CAP 16384 /* events whose memory is kept between ticks: half a megabyte */
 
-int ws_batch_reserve(struct ws_batch *b, size_t more) {
-    size_t cap = b->cap ? b->cap : FIRST_CAP;
-    if (more <= b->cap - b->n) return 0;
-    if (more > SIZE_MAX / sizeof *b->events / 2 - b->n) return WS_ERR_MEMORY;
-    while (cap < b->n + more) cap *= 2;
+static int grow(struct ws_batch *b) {
+    size_t cap = b->cap ? b->cap * 2 : FIRST_CAP;
+    if (cap > SIZE_MAX / sizeof *b->events) return WS_ERR_MEMORY;
     struct ws_event *events = realloc(b->events, cap * sizeof *events);
     if (!events) return WS_ERR_MEMORY;
     b->events = events;
@@ -22,7 +20,7 @@ int ws_batch_reserve(struct ws_batch *b, size_t more) {
 }
 
 int ws_batch_push(struct ws_batch *b, const struct ws_event *ev) {
-    if (ws_batch_reserve(b, 1) < 0) return WS_ERR_MEMORY;
+    if (b->n == b->cap && grow(b) < 0) return WS_ERR_MEMORY;
     b->events[b->n++] = *ev;
     return 0;
 }
@@ -48,5 +46,5 @@ void ws_batch_reset(struct ws_batch *b) {
 void ws_batch_fini(struct ws_batch *b) {
     free(b->events);
     b->events = NULL;
-    b->n = b->cap = 0;
+    b->n = b->cap = b->head = 0;
 }

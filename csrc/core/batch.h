@@ -12,12 +12,15 @@
 struct ws_conn;
 
 enum ws_event_kind {
+    /* What handlers see in order. */
     WS_EVENT_OPEN,    /* data: the 101 answer */
     WS_EVENT_MESSAGE, /* data, len, text, ascii; object if it was received into one */
-    WS_EVENT_BUFFER,  /* len: memory asked for, text: for what */
     WS_EVENT_CLOSE,   /* the peer's close frame: code, data: reason */
     WS_EVENT_FAIL,    /* the peer broke a rule: code to close with, data: reason */
     WS_EVENT_END,     /* the connection is over; code: enum ws_close_kind */
+    /* What they do not. */
+    WS_EVENT_BUFFER,  /* len: memory asked for, text: for what */
+    WS_EVENT_LANE,    /* the lane may go on */
     WS_EVENT_DRAIN,   /* the queue is short again */
     WS_EVENT_LOG,     /* code: level, data: a line; conn is NULL */
 };
@@ -37,12 +40,11 @@ struct ws_event {
 struct ws_batch {
     struct ws_event *events; /* owned */
     size_t n, cap;
+    size_t head; /* a lane's: the first event that still waits */
 };
 
 /* Appends a copy of the event; what it owns is taken. 0 or WS_ERR_MEMORY (nothing taken). */
 int ws_batch_push(struct ws_batch *b, const struct ws_event *ev);
-/* Makes room for `more` events, so that as many pushes cannot fail. 0 or WS_ERR_MEMORY. */
-int ws_batch_reserve(struct ws_batch *b, size_t more);
 /* Like push, but bytes that the event borrows are copied first. */
 int ws_batch_push_owned(struct ws_batch *b, const struct ws_event *ev);
 /* Empties it without a look at what the events own; keeps its memory for the next tick unless it is large. */

@@ -59,7 +59,7 @@ static void free_working_memory(struct ws_conn *c) {
     free(c->pong);
     c->pong = NULL;
     if (c->lane) {
-        for (size_t i = 0; i < c->lane->n; i++) ws_dispatch_drop(t, &c->lane->events[i]);
+        for (size_t i = c->lane->head; i < c->lane->n; i++) ws_dispatch_drop(t, &c->lane->events[i]);
         ws_batch_fini(c->lane);
         free(c->lane);
         c->lane = NULL;
@@ -112,8 +112,12 @@ void ws_conn_mark_overdue(struct ws_conn *c) {
 
 void ws_conn_deadline(struct ws_conn *c, uint32_t delay_ms) {
     struct ws_tick *t = c->tick;
-    if (delay_ms) ws_timer_arm(&t->wheel, &c->timer, t->now_ms, delay_ms);
-    else ws_timer_disarm(&t->wheel, &c->timer);
+    if (!delay_ms) {
+        ws_timer_disarm(&t->wheel, &c->timer);
+        return;
+    }
+    ws_tick_read_clock(t); /* handlers may have run for long since the last look */
+    ws_timer_arm(&t->wheel, &c->timer, t->now_ms, delay_ms);
 }
 
 void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind) {
@@ -141,7 +145,8 @@ void ws_conn_end(struct ws_conn *c, enum ws_close_kind kind) {
 }
 
 /* The peer has ended its side, or the socket is broken. */
-static void peer_gone(struct ws_conn *c, enum ws_close_kind kind) {
+void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind) {
+    if (c->eof || c->state == WS_CONN_DEAD) return;
     if (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING) {
         ws_conn_end(c, kind);
     } else if (c->state == WS_CONN_LINGER && c->queue.n && !c->broken) {
@@ -153,9 +158,10 @@ static void peer_gone(struct ws_conn *c, enum ws_close_kind kind) {
 }
 
 void ws_conn_hangup(struct ws_conn *c) {
-    if (c->eof || c->state == WS_CONN_DEAD) return;
     c->broken = true;
-    peer_gone(c, WS_CLOSE_RESET);
+    c->paused = false;
+    ws_conn_drop_queue(c);
+    ws_conn_touch(c);
 }
 
 /* ---- handshake ---- */
@@ -283,7 +289,7 @@ static void keep_pong(struct ws_conn *c, const struct ws_proto_event *ev) {
     if (c->state != WS_CONN_OPEN || c->broken) return;
     if (!c->pong) c->pong = malloc(1 + WS_CONTROL_MAX);
     if (!c->pong) return; /* a ping without a pong is the least that can go wrong now */
-    c->pong[0] = (char)ev->len;
+    c->pong[0] = (uint8_t)ev->len;
     if (ev->len) memcpy(c->pong + 1, ev->data, ev->len);
     ws_conn_touch(c);
 }
@@ -374,10 +380,10 @@ static void took(struct ws_conn *c, uint8_t *data, size_t n) {
 
 static void read_failed(struct ws_conn *c, ssize_t n) {
     if (n == 0) {
-        peer_gone(c, c->was_reset ? WS_CLOSE_RESET : WS_CLOSE_EOF);
+        ws_conn_gone(c, c->was_reset ? WS_CLOSE_RESET : WS_CLOSE_EOF);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
         c->broken = true;
-        peer_gone(c, WS_CLOSE_RESET);
+        ws_conn_gone(c, WS_CLOSE_RESET);
     }
 }
 
@@ -432,15 +438,8 @@ void ws_conn_resume(struct ws_conn *c) {
         return;
     }
     if (c->lane && (!c->paused || c->state != WS_CONN_OPEN)) {
-        struct ws_batch *lane = c->lane;
-        if (ws_batch_reserve(&c->tick->batch, lane->n) < 0) { /* nothing may get lost out of the middle */
-            ws_conn_make_ready(c);
-            return;
-        }
-        c->lane = NULL;
-        for (size_t i = 0; i < lane->n; i++) ws_conn_event(c, &lane->events[i]);
-        ws_batch_fini(lane);
-        free(lane);
+        struct ws_event ev = {.kind = WS_EVENT_LANE};
+        ws_conn_event(c, &ev);
     }
     if (c->pending.len && (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING)) {
         uint8_t *data = ws_arena_take(&c->tick->in, c->pending.len);
@@ -485,8 +484,8 @@ void ws_conn_give_up(struct ws_conn *c) {
         if (!c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_NONE);
         break;
     case WS_CONN_LINGER: ws_conn_die(c); break;
+    case WS_CONN_OPEN: ws_conn_hangup(c); break; /* its end waits in the lane, and it takes nothing that would free the way */
     case WS_CONN_ANSWERING:
-    case WS_CONN_OPEN:
     case WS_CONN_DEAD: break;
     }
 }

@@ -49,7 +49,6 @@ struct ws_conn {
     bool awaits_buffer : 1;   /* a BUFFER event stands in the batch */
     bool is_touched : 1, is_ready : 1, is_overdue : 1, is_dead : 1; /* stands in that list of the tick */
     _Atomic bool told;        /* on_close was called: what it said stays */
-    _Atomic bool drain_asked; /* another thread was told WS_SENT_OVER */
     _Atomic(const struct ws_closing *) closing; /* NULL: open. The first close of any thread stays */
 
     _Atomic size_t backlog; /* queue.bytes, for other threads */
@@ -64,7 +63,7 @@ struct ws_conn {
     struct ws_http_reader *reader; /* owned, HEAD only */
     void *object;           /* owned: memory that a large message is received into */
     uint8_t *object_data;
-    char *pong;             /* owned: payload of the latest ping, its length in the first byte; NULL if none waits */
+    uint8_t *pong;          /* owned: payload of the latest ping, its length in the first byte; NULL if none waits */
 
     struct ws_address address;
     uint8_t *head; /* owned: the request head */
@@ -87,8 +86,10 @@ struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *
 void ws_conn_bury(struct ws_conn *c);
 /* The descriptor has something to read, or hung up. Reads once and parses; events go to the tick's batch. */
 void ws_conn_read(struct ws_conn *c);
-/* Hung up while it was not to be read. */
+/* Hung up while it was not to be read: what is queued is void, what has come is still read. */
 void ws_conn_hangup(struct ws_conn *c);
+/* The socket is of no use any more, and no read would tell. */
+void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind);
 /* Takes up what waited: lane, bytes behind the handshake. For connections in the tick's ready list. */
 void ws_conn_resume(struct ws_conn *c);
 /* The deadline passed and a full read pass changed nothing. */
@@ -130,6 +131,10 @@ void ws_conn_close_for(struct ws_conn *c, enum ws_close_kind kind);
 /* Not open yet; and at the very end: frees what the first close left. */
 void ws_conn_init_closing(struct ws_conn *c);
 void ws_conn_free_closing(struct ws_conn *c);
+/* Whether the queue is above high_water, the cost of many small frames included. */
+bool ws_conn_is_over(const struct ws_conn *c);
+/* From now on the peer has close_timeout to take what is queued and to end. */
+void ws_conn_arm_close(struct ws_conn *c);
 /* Remembers why it ends, unless it knows already. */
 void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind);
 

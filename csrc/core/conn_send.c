@@ -7,6 +7,7 @@
 
 #define SMALL_MAX 4096      /* frames up to this go into the arena, neighbours into one piece */
 #define PIECES_MAX 64       /* of one system call */
+#define ENTRY_COST 96       /* bytes of a queue's entry and its block, about */
 #define LINGER_DEFAULT 5000 /* ms, where close_timeout is off: a refused request is no closing handshake */
 
 static void set_backlog(struct ws_conn *c) {
@@ -124,8 +125,13 @@ static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     return 0;
 }
 
-static bool is_over(const struct ws_conn *c, size_t bytes) {
-    return bytes > c->tick->options->high_water;
+/* What the queue takes of memory: small frames that wait for a blocked peer cost more than their bytes. */
+static size_t cost(const struct ws_conn *c) {
+    return c->queue.bytes + (c->blocked ? (size_t)c->queue.n * ENTRY_COST : 0);
+}
+
+bool ws_conn_is_over(const struct ws_conn *c) {
+    return cost(c) > c->tick->options->high_water;
 }
 
 static bool is_full(const struct ws_conn *c, size_t bytes) {
@@ -150,9 +156,9 @@ static int send_here(struct ws_conn *c, const struct ws_payload *p) {
         ws_count(&c->tick->counters->dropped_sent, 1);
         return WS_SENT_DROPPED;
     }
-    if (is_full(c, c->queue.bytes)) {
+    if (is_full(c, cost(c))) {
         write_queue(c); /* before the policy acts: perhaps the kernel takes it now */
-        if (is_full(c, c->queue.bytes)) {
+        if (is_full(c, cost(c))) {
             ws_conn_close_for(c, WS_CLOSE_BACKLOG);
             ws_count(&c->tick->counters->dropped_sent, 1);
             return WS_SENT_DROPPED;
@@ -160,7 +166,7 @@ static int send_here(struct ws_conn *c, const struct ws_payload *p) {
     }
     int err = queue_message(c, p);
     if (err < 0) return err;
-    if (!is_over(c, c->queue.bytes)) return WS_SENT;
+    if (!ws_conn_is_over(c)) return WS_SENT;
     c->wants_drain = true;
     return WS_SENT_OVER;
 }
@@ -213,8 +219,8 @@ static int post_message(struct ws_conn *c, const struct ws_payload *p) {
         goto refused;
     }
     mail->msg = msg;
-    bool over = is_over(c, before + size);
-    if (over) atomic_store(&c->drain_asked, true);
+    bool over = before + size > c->tick->options->high_water;
+    mail->over = over; /* the mail is the owner's once it is posted */
     post(c, mail);
     return over ? WS_SENT_OVER : WS_SENT;
 
@@ -227,7 +233,7 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
     size_t size = ws_msg_size(mail->msg);
     struct ws_queue_entry e = {.data = mail->msg->data, .len = size, .msg = mail->msg, .kind = WS_QUEUE_MESSAGE};
     atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
-    if (atomic_exchange(&c->drain_asked, false)) c->wants_drain = true;
+    if (mail->over) c->wants_drain = true;
     if (c->state == WS_CONN_OPEN && !c->broken && !c->eof && push(c, &e) == 0) {
         ws_count(&c->tick->counters->sent, 1);
         return;
@@ -300,6 +306,12 @@ void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason
     c->sent_reason = copy_words(reason, &c->sent_reason_len);
 }
 
+/* close_timeout bounds a closing handshake, and with it whatever else is on its way out. */
+void ws_conn_arm_close(struct ws_conn *c) {
+    uint32_t delay = c->tick->options->close_timeout_ms;
+    ws_conn_deadline(c, delay || c->opened ? delay : LINGER_DEFAULT);
+}
+
 /* Carries out the close that was published: what was sent before goes first, what the peer still sends is dropped. */
 static void close_here(struct ws_conn *c) {
     const struct ws_closing *closing = atomic_load(&c->closing);
@@ -310,14 +322,13 @@ static void close_here(struct ws_conn *c) {
     c->paused = false;
     if (!c->awaits_buffer) ws_proto_skip(&c->proto); /* else dispatch answers the BUFFER event */
     if (c->lane) ws_conn_make_ready(c);
-    ws_conn_deadline(c, c->tick->options->close_timeout_ms);
+    ws_conn_arm_close(c);
     ws_conn_touch(c);
 }
 
 void ws_conn_linger(struct ws_conn *c) {
-    uint32_t delay = c->tick->options->close_timeout_ms;
     c->state = WS_CONN_LINGER;
-    ws_conn_deadline(c, delay || c->opened ? delay : LINGER_DEFAULT);
+    ws_conn_arm_close(c);
     ws_conn_touch(c);
 }
 
@@ -337,22 +348,30 @@ int ws_conn_send_http(struct ws_conn *c, const uint8_t *data, size_t len, bool l
 /* ---- writing ---- */
 
 static void queue_pong(struct ws_conn *c) {
-    size_t len = (uint8_t)c->pong[0];
+    size_t len = c->pong[0];
     struct ws_msg *m = ws_msg_new(ws_proto_frame_size(&c->proto, len));
-    struct ws_queue_entry e = {.msg = m, .kind = WS_QUEUE_CONTROL};
+    struct ws_queue_entry e = {.msg = m, .kind = WS_QUEUE_PONG};
     if (m) {
         e.data = m->bytes;
-        e.len = ws_proto_frame_write(&c->proto, m->bytes, WS_OPCODE_PONG, (const uint8_t *)c->pong + 1, len, 0);
+        e.len = ws_proto_frame_write(&c->proto, m->bytes, WS_OPCODE_PONG, c->pong + 1, len, 0);
         /* At the next frame boundary: not stuck behind a long queue, and before a close frame. */
-        if (ws_queue_push_next(&c->queue, &e) < 0) ws_msg_unref(m);
+        if (ws_queue_push_next(&c->queue, &e, &c->tick->released) < 0) ws_msg_unref(m);
     }
     free(c->pong);
     c->pong = NULL;
 }
 
+static void write_failed(struct ws_conn *c) {
+    c->broken = true;
+    if (errno == EPIPE) return; /* its FIN was first: what the peer sent before it went is still read, then EOF ends it */
+    if (errno == ECONNRESET) c->was_reset = true; /* the same, but the read will tell a mere end */
+    else ws_conn_gone(c, WS_CLOSE_RESET);         /* the kernel's trouble: no read would ever tell */
+}
+
 /* Writes until the queue is empty or the kernel is full. */
 static void write_queue(struct ws_conn *c) {
     struct iovec iov[PIECES_MAX];
+    size_t before = c->queue.bytes;
     c->blocked = false;
     while (c->queue.n && !c->broken) {
         size_t total;
@@ -361,9 +380,8 @@ static void write_queue(struct ws_conn *c) {
         if (done < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK) {
                 c->blocked = true;
-            } else { /* what the peer sent before it went is still read; then EOF ends it */
-                c->broken = true;
-                c->was_reset = errno != EPIPE; /* EPIPE: its FIN was first */
+            } else {
+                write_failed(c);
             }
             break;
         }
@@ -373,6 +391,8 @@ static void write_queue(struct ws_conn *c) {
             break;
         }
     }
+    /* A peer that takes what is queued keeps its time to take the rest. */
+    if (c->queue.bytes < before && ws_timer_is_armed(&c->timer)) ws_conn_arm_close(c);
     if (c->broken) ws_conn_drop_queue(c);
     set_backlog(c);
 }
@@ -382,9 +402,9 @@ static void judge_backlog(struct ws_conn *c) {
     size_t low = c->tick->options->high_water / 2;
     if (c->state != WS_CONN_OPEN) {
         c->paused = false;
-    } else if (is_over(c, c->queue.bytes)) {
+    } else if (ws_conn_is_over(c)) {
         c->paused = true;
-    } else if (c->queue.bytes <= low) {
+    } else if (cost(c) <= low) {
         c->paused = false;
         if (c->wants_drain && !c->broken && !c->eof) {
             struct ws_event ev = {.kind = WS_EVENT_DRAIN};
@@ -403,6 +423,7 @@ void ws_conn_flush(struct ws_conn *c) {
     if (ws_queue_settle(&c->queue) < 0) {
         c->broken = true;
         ws_conn_drop_queue(c);
+        ws_conn_gone(c, WS_CLOSE_ERROR);
     }
     if (c->state == WS_CONN_LINGER && !c->queue.n && !c->shut) {
         c->shut = true;

@@ -15,12 +15,17 @@ void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev) {
 /* A connection over its high-water mark takes no more events: the rest of its batch waits, so that a handler that only answers
  * never reaches max_backlog. What waits once keeps all that follows behind it. */
 static bool must_wait(const struct ws_conn *c, const struct ws_event *ev) {
-    if (ev->kind == WS_EVENT_BUFFER || ev->kind == WS_EVENT_DRAIN) return false; /* no handler sees them in order */
+    if (ev->kind >= WS_EVENT_BUFFER) return false; /* no handler sees them in order */
     if (c->lane) return true;
-    return ev->kind == WS_EVENT_MESSAGE && c->state == WS_CONN_OPEN && c->queue.bytes > c->tick->options->high_water;
+    return ev->kind == WS_EVENT_MESSAGE && c->state == WS_CONN_OPEN && ws_conn_is_over(c);
 }
 
 static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
+    if (c->must_end) return; /* something before it was lost */
+    /* Nothing more comes after these, and nobody may wait for ever behind a peer that does not read: at the end of the stream
+     * the queue is void, before a close the peer has close_timeout to take it. */
+    if (ev->kind == WS_EVENT_END) ws_conn_hangup(c);
+    else if (ev->kind != WS_EVENT_MESSAGE) ws_conn_arm_close(c);
     if (!c->lane) c->lane = calloc(1, sizeof *c->lane);
     if (c->lane && ws_batch_push_owned(c->lane, ev) == 0) {
         ev->owned = false; /* the lane's now */
@@ -133,18 +138,13 @@ static void on_buffer(struct ws_conn *c, const struct ws_event *ev) {
     }
 }
 
-static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
-    struct ws_conn *c = ev->conn;
-    if (ev->kind == WS_EVENT_LOG) {
-        struct ws_slice line = {(const char *)ev->data, ev->len};
-        if (t->handlers->on_log) t->handlers->on_log(t->user, (enum ws_log)ev->code, line);
-        return;
-    }
+static void on_drain(struct ws_conn *c) {
+    struct ws_tick *t = c->tick;
+    if (ws_conn_is_open(c) && t->handlers->on_drain) t->handlers->on_drain(t->user, c);
+}
+
+static void deliver(struct ws_conn *c, struct ws_event *ev) {
     if (c->state == WS_CONN_DEAD) return;
-    if (must_wait(c, ev)) {
-        wait_in_lane(c, ev);
-        return;
-    }
     /* Once on_close has been called only the end of the socket is of interest. */
     if (c->told && ev->kind != WS_EVENT_END) return;
     switch ((enum ws_event_kind)ev->kind) {
@@ -154,11 +154,39 @@ static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
     case WS_EVENT_CLOSE: on_peer_close(c, ev); break;
     case WS_EVENT_FAIL: on_fail(c, ev); break;
     case WS_EVENT_END: on_end(c, ev); break;
-    case WS_EVENT_DRAIN:
-        if (ws_conn_is_open(c) && t->handlers->on_drain) t->handlers->on_drain(t->user, c);
-        break;
+    case WS_EVENT_DRAIN: on_drain(c); break;
+    case WS_EVENT_LANE:
     case WS_EVENT_LOG: break;
     }
+}
+
+/* What waited goes on, until the queue is too long again. */
+static void on_lane(struct ws_conn *c) {
+    struct ws_batch *lane = c->lane;
+    while (lane && lane->head < lane->n) {
+        if (c->state == WS_CONN_OPEN && ws_conn_is_over(c)) break;
+        struct ws_event ev = lane->events[lane->head++];
+        deliver(c, &ev);
+        ws_dispatch_drop(c->tick, &ev);
+    }
+    if (lane && lane->head == lane->n) {
+        ws_batch_fini(lane);
+        free(lane);
+        c->lane = NULL;
+    }
+    ws_conn_touch(c);
+}
+
+static void on_log(struct ws_tick *t, const struct ws_event *ev) {
+    struct ws_slice line = {(const char *)ev->data, ev->len};
+    if (t->handlers->on_log) t->handlers->on_log(t->user, (enum ws_log)ev->code, line);
+}
+
+static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
+    if (ev->kind == WS_EVENT_LOG) on_log(t, ev);
+    else if (ev->kind == WS_EVENT_LANE) on_lane(ev->conn);
+    else if (must_wait(ev->conn, ev)) wait_in_lane(ev->conn, ev);
+    else deliver(ev->conn, ev);
 }
 
 void ws_dispatch_batch(struct ws_tick *t, const _Atomic bool *abandoned) {

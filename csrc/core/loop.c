@@ -146,7 +146,7 @@ static void remove_conn(struct ws_loop *l, struct ws_conn *c) {
 static void watch_conn(struct ws_loop *l, struct ws_conn *c) {
     uint32_t events = ws_conn_interest(c);
     if (c->state == WS_CONN_DEAD || events == c->interest) return;
-    if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(l, c)) < 0) ws_conn_hangup(c);
+    if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(l, c)) < 0) ws_conn_gone(c, WS_CLOSE_RESET);
     else c->interest = (uint8_t)events;
 }
 
@@ -302,6 +302,7 @@ void ws_loop_stop(struct ws_loop *l) {
 
 static void begin_stop(struct ws_loop *l) {
     l->stopping = true;
+    ws_tick_read_clock(&l->tick);
     ws_accept_close(l);
     for (uint32_t i = 0; i < l->n_slots; i++) {
         struct ws_conn *c = l->slots[i].conn;

@@ -23,6 +23,7 @@ struct ws_mail {
     struct ws_conn *conn; /* owns one reference */
     struct ws_msg *msg;   /* SEND: owns one reference */
     uint8_t kind;
+    bool over; /* SEND: the sender was told WS_SENT_OVER, and waits for on_drain */
 };
 
 struct ws_mailbox {

@@ -64,10 +64,16 @@ int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry) {
     return insert(q, q->n, entry);
 }
 
-int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry) {
+int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry, struct ws_queue_sink *sink) {
     uint32_t at = q->sent ? 1 : 0;
     while (at < q->n && q->entries[q->head + at].kind == WS_QUEUE_HTTP) at++;
-    return insert(q, at, entry);
+    struct ws_queue_entry *there = at < q->n ? &q->entries[q->head + at] : NULL;
+    if (!there || there->kind != WS_QUEUE_PONG || entry->kind != WS_QUEUE_PONG) return insert(q, at, entry);
+    q->bytes = q->bytes - there->len + entry->len;
+    drop(q, there, sink);
+    *there = *entry;
+    if (is_borrowed(entry)) q->n_borrowed++;
+    return 0;
 }
 
 /* Adds one piece without its first `skip` bytes. False if there is no room. */

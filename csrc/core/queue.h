@@ -16,6 +16,7 @@
 enum ws_queue_kind {
     WS_QUEUE_MESSAGE, /* a frame of the application's */
     WS_QUEUE_CONTROL, /* a control frame: policies leave it alone */
+    WS_QUEUE_PONG,    /* the same; a newer one replaces it (RFC 6455 section 5.5.3) */
     WS_QUEUE_HTTP,    /* the handshake's answer: nothing goes before it either */
 };
 
@@ -46,8 +47,8 @@ void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m);
 
 /* Appends; takes entry->msg. 0, or WS_ERR_MEMORY (nothing taken). Zeroed memory is an empty queue. */
 int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry);
-/* Puts an entry at the next frame boundary: before everything that is not sealed, behind HTTP. Like push. */
-int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry);
+/* Puts an entry at the next frame boundary: before everything that is not sealed, behind HTTP. A pong replaces one that waits there. Like push. */
+int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry, struct ws_queue_sink *sink);
 /* Fills at most max pieces (max >= 2), neighbours in memory made one. Returns their number; *total their bytes. */
 int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t *total);
 /* n bytes were written, n <= bytes. Returns how many frames were finished by it. */

@@ -191,6 +191,12 @@ int ws_server_bind_unix(struct ws_server *s, const char *path, char why[256]) {
     }
     memcpy(l->unix_path, path, size);
     int fd = ws_sock_bind_unix(path, &l->unix_dev, &l->unix_ino);
+    /* A socket file on which nobody listens looks left behind: the next server would take it. So clients may wait there
+     * already before the loop begins. */
+    if (fd >= 0 && ws_sock_listen(fd, l->listen_backlog) < 0) {
+        ws_sock_close(fd);
+        fd = WS_ERR_SYSTEM;
+    }
     if (fd < 0) {
         tell_why(why, path, fd, 0);
         free(l->unix_path);

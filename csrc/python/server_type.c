@@ -320,6 +320,7 @@ static PyObject *server_abandon(struct ws_server_object *self, PyObject *ignored
     if (!has_core(self)) return NULL;
     ws_server_abandon(self->core);
     ws_events_forget(self);
+    if (self->phase != WS_SERVER_RUNNING) self->phase = WS_SERVER_ENDED; /* run() would have nothing to run */
     Py_RETURN_NONE;
 }
 

@@ -56,9 +56,11 @@ static void push_block(struct ws_queue *q, const char *text, enum ws_queue_kind 
     CHECK_EQ(ws_queue_push(q, &e), 0);
 }
 
-static void push_next(struct ws_queue *q, const char *text) {
-    struct ws_queue_entry e = block_entry(text, WS_QUEUE_CONTROL);
-    CHECK_EQ(ws_queue_push_next(q, &e), 0);
+static void push_next(struct ws_queue *q, const char *text, enum ws_queue_kind kind) {
+    struct ws_queue_sink sink = {0};
+    struct ws_queue_entry e = block_entry(text, kind);
+    CHECK_EQ(ws_queue_push_next(q, &e, &sink), 0);
+    CHECK(sink.first == NULL);
 }
 
 /* The payload is the object; header and payload lie apart. */
@@ -175,17 +177,34 @@ static void test_queue_shared_block(void) {
 static void test_queue_push_next(void) {
     struct ws_queue q = {0};
     struct ws_queue_sink sink = {0};
-    push_next(&q, "[p]");
+    push_next(&q, "[p]", WS_QUEUE_CONTROL);
     push_block(&q, "first", WS_QUEUE_MESSAGE);
     push_block(&q, "second", WS_QUEUE_MESSAGE);
     check_bytes(&q, "[p]firstsecond");
     CHECK_EQ(ws_queue_consume(&q, 3, &sink), 1);
-    push_next(&q, "[q]"); /* nothing is sealed */
+    push_next(&q, "[q]", WS_QUEUE_CONTROL); /* nothing is sealed */
     check_bytes(&q, "[q]firstsecond");
     CHECK_EQ(ws_queue_consume(&q, 5, &sink), 1);
-    push_next(&q, "[r]"); /* "fi" is written: behind "first" */
+    push_next(&q, "[r]", WS_QUEUE_CONTROL); /* "fi" is written: behind "first" */
     check_bytes(&q, "rst[r]second");
     CHECK_EQ(ws_queue_consume(&q, 12, &sink), 3);
+    check_empty(&q);
+}
+
+static void test_queue_pong(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    push_block(&q, "101", WS_QUEUE_HTTP);
+    push_block(&q, "message", WS_QUEUE_MESSAGE);
+    push_next(&q, "(a)", WS_QUEUE_PONG); /* never before the handshake's answer */
+    check_bytes(&q, "101(a)message");
+    push_next(&q, "(bb)", WS_QUEUE_PONG); /* the newer one is enough */
+    check_bytes(&q, "101(bb)message");
+    CHECK_EQ(q.bytes, 14);
+    CHECK_EQ(ws_queue_consume(&q, 4, &sink), 1);
+    push_next(&q, "(c)", WS_QUEUE_PONG); /* "(" is written: that one is sealed */
+    check_bytes(&q, "bb)(c)message");
+    CHECK_EQ(ws_queue_consume(&q, 13, &sink), 3);
     check_empty(&q);
 }
 
@@ -288,6 +307,7 @@ int main(void) {
     RUN(test_queue_gather_pieces);
     RUN(test_queue_shared_block);
     RUN(test_queue_push_next);
+    RUN(test_queue_pong);
     RUN(test_queue_settle);
     RUN(test_queue_discard);
     RUN(test_queue_random);
