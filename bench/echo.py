@@ -144,14 +144,6 @@ def pinned(cpu: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def environment() -> dict[str, str]:
-    """The servers' environment: a wspy that was built in this tree is found first."""
-    env = dict(os.environ)
-    if any((ROOT / "wspy").glob("*.so")):
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), env.get("PYTHONPATH"))))
-    return env
-
-
 def why_missing(peer: Peer) -> str | None:
     """What compiling or importing the peer says, its decisive line; None if it is there."""
     if peer.is_c:
@@ -164,7 +156,6 @@ def why_missing(peer: Peer) -> str | None:
         [sys.executable, "-c", f"import {peer.name}"],
         capture_output=True,
         text=True,
-        env=environment(),
         cwd=BENCH / "servers",
         check=False,
     )
@@ -203,8 +194,7 @@ def serving(peer: Peer, cpu: int) -> Iterator[tuple[int, int]]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(),
-            )
+                    )
         try:
             wait_until_ready(process, port)
             yield port, process.pid

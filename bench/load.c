@@ -74,10 +74,8 @@ static int measure_end(struct load *l, uint64_t now) {
 
 static int phase_step(struct load *l, uint64_t now) {
     const struct traffic *t = &l->traffic;
-    if (t->phase == WARMUP && now >= l->measure_ns && measure_begin(l, now) < 0)
-        return -1;
-    if (t->phase != MEASURE)
-        return 0;
+    if (t->phase == WARMUP && now >= l->measure_ns && measure_begin(l, now) < 0) return -1;
+    if (t->phase != MEASURE) return 0;
     bool over = l->opt.messages ? t->unsent == 0 && t->inflight == 0
                                 : (double)(now - l->begin.ns) >= l->opt.seconds * 1e9;
     return over ? measure_end(l, now) : 0;
@@ -85,14 +83,15 @@ static int phase_step(struct load *l, uint64_t now) {
 
 /* Once a second: a connection on which nothing has moved for STALL_S is given up. */
 static int stall_sweep(struct load *l, uint64_t now) {
-    if (now - l->swept_ns < NS)
-        return 0;
+    if (now - l->swept_ns < NS) return 0;
     l->swept_ns = now;
     for (size_t i = 0; i < l->n_conns; i++) {
         const struct conn *c = &l->conns[i];
         if (c->inflight > 0 && now > c->last_ns && now - c->last_ns > STALL_S * NS)
-            return conn_fail(c, "the server stalled: no byte for %d s, %zu messages in flight, "
-                             "%" PRIu64 " answers so far", STALL_S, c->inflight, c->answers);
+            return conn_fail(c,
+                             "the server stalled: no byte for %d s, %zu messages in flight, "
+                             "%" PRIu64 " answers so far",
+                             STALL_S, c->inflight, c->answers);
     }
     return 0;
 }
@@ -104,23 +103,18 @@ static int run(struct load *l) {
     l->measure_ns = now + (uint64_t)(l->opt.warmup * 1e9);
     l->swept_ns = now;
     t->unsent = UINT64_MAX;
-    if (phase_step(l, now) < 0)
-        return -1;
+    if (phase_step(l, now) < 0) return -1;
     for (size_t i = 0; i < l->n_conns; i++) {
         l->conns[i].last_ns = now;
-        if (conn_event(t, &l->conns[i], EPOLLOUT) < 0)
-            return -1;
+        if (conn_event(t, &l->conns[i], EPOLLOUT) < 0) return -1;
     }
     while (t->phase != DRAIN || t->inflight > 0) {
         int n = epoll_wait(t->epoll, events, EVENTS, 50);
-        if (n < 0 && errno != EINTR)
-            return fail("epoll_wait: %s", strerror(errno));
+        if (n < 0 && errno != EINTR) return fail("epoll_wait: %s", strerror(errno));
         for (int i = 0; i < n; i++)
-            if (conn_event(t, events[i].data.ptr, events[i].events) < 0)
-                return -1;
+            if (conn_event(t, events[i].data.ptr, events[i].events) < 0) return -1;
         now = now_ns();
-        if (phase_step(l, now) < 0 || stall_sweep(l, now) < 0)
-            return -1;
+        if (phase_step(l, now) < 0 || stall_sweep(l, now) < 0) return -1;
     }
     return 0;
 }
@@ -131,8 +125,7 @@ static void conns_close(struct load *l) {
     static const uint8_t bye[] = {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8};
     uint64_t deadline = now_ns() + NS;
     for (size_t i = 0; i < l->n_conns; i++)
-        if (send(l->conns[i].fd, bye, sizeof bye, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-            deadline = 0;
+        if (send(l->conns[i].fd, bye, sizeof bye, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) deadline = 0;
     for (size_t i = 0; i < l->n_conns; i++) {
         struct pollfd p = {.fd = l->conns[i].fd, .events = POLLIN};
         for (;;) {
@@ -180,8 +173,7 @@ static void report_json(const struct load *l, double seconds, double own) {
     if (o->pid && h->n > 0)
         printf("\"server_user_us_per_message\": %.3f, \"server_system_us_per_message\": %.3f, ",
                cpu.user * 1e6 / n, cpu.system * 1e6 / n);
-    if (o->pid && cpu.total > 0)
-        printf("\"messages_per_cpu_second\": %.1f, ", n / cpu.total);
+    if (o->pid && cpu.total > 0) printf("\"messages_per_cpu_second\": %.1f, ", n / cpu.total);
     printf("\"load_cpu\": %.4f}\n", own);
 }
 
@@ -192,8 +184,7 @@ static void report_text(const struct load *l, double seconds, double own) {
     printf("messages     %" PRIu64 " in %.3f s\n", h->n, seconds);
     printf("messages/s   %.0f\n", n / seconds);
     printf("latency us   p50 %.1f  p90 %.1f  p99 %.1f  max %.1f\n", histogram_quantile_us(h, 0.50),
-           histogram_quantile_us(h, 0.90), histogram_quantile_us(h, 0.99),
-           (double)h->max_ns / 1e3);
+           histogram_quantile_us(h, 0.90), histogram_quantile_us(h, 0.99), (double)h->max_ns / 1e3);
     if (l->opt.pid)
         printf("server CPU   %.3f s (user %.2f, system %.2f), %.0f %%\n", cpu.total, cpu.user,
                cpu.system, 100 * cpu.total / seconds);
@@ -209,8 +200,7 @@ static void report_text(const struct load *l, double seconds, double own) {
 
 static void report(const struct load *l) {
     double seconds = (double)(l->end.ns - l->begin.ns) / 1e9;
-    if (seconds <= 0)
-        seconds = 1e-9;
+    if (seconds <= 0) seconds = 1e-9;
     double own = (l->end.own - l->begin.own) / seconds;
     (l->opt.json ? report_json : report_text)(l, seconds, own);
 }
@@ -235,39 +225,32 @@ static int traffic_init(struct traffic *t, const struct options *o) {
         return fail("getrandom: %s", strerror(errno));
     t->key_rng |= 1;
     t->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (t->epoll < 0)
-        return fail("epoll_create1: %s", strerror(errno));
+    if (t->epoll < 0) return fail("epoll_create1: %s", strerror(errno));
     t->read_buf = malloc(READ_CAP);
-    if (!t->read_buf)
-        return fail("out of memory");
+    if (!t->read_buf) return fail("out of memory");
     return messages_init(&t->messages, o->size_min, o->size_max, o->opcode == OP_TEXT);
 }
 
 static void traffic_fini(struct traffic *t) {
-    if (t->epoll >= 0)
-        close(t->epoll);
+    if (t->epoll >= 0) close(t->epoll);
     messages_fini(&t->messages);
     free(t->read_buf);
 }
 
 static int load_init(struct load *l) {
     files_allow();
-    if (traffic_init(&l->traffic, &l->opt) < 0)
-        return -1;
+    if (traffic_init(&l->traffic, &l->opt) < 0) return -1;
     l->conns = calloc(l->opt.connections, sizeof *l->conns);
-    if (!l->conns)
-        return fail("out of memory");
+    if (!l->conns) return fail("out of memory");
     while (l->n_conns < l->opt.connections) {
         size_t id = l->n_conns++;
-        if (conn_init(&l->traffic, &l->conns[id], id) < 0)
-            return -1;
+        if (conn_init(&l->traffic, &l->conns[id], id) < 0) return -1;
     }
     return 0;
 }
 
 static void load_free(struct load *l) {
-    for (size_t i = 0; i < l->n_conns; i++)
-        conn_fini(&l->conns[i]);
+    for (size_t i = 0; i < l->n_conns; i++) conn_fini(&l->conns[i]);
     free(l->conns);
     traffic_fini(&l->traffic);
     free(l);

@@ -12,20 +12,17 @@ enum { COMPLAINTS = 5 /* wrong answers described one by one; the rest are counte
 /* ---- messages ---- */
 
 static void complain(struct traffic *t, const struct conn *c, const char *what) {
-    if (t->mismatches++ < COMPLAINTS)
-        conn_fail(c, "answer %" PRIu64 ": %s", c->answers, what);
+    if (t->mismatches++ < COMPLAINTS) conn_fail(c, "answer %" PRIu64 ": %s", c->answers, what);
 }
 
 /* Marks the answer as wrong, once, and says what was seen first. */
 static void answer_wrong(struct traffic *t, struct conn *c, const char *what) {
-    if (!c->wrong)
-        complain(t, c, what);
+    if (!c->wrong) complain(t, c, what);
     c->wrong = true;
 }
 
 static int message_begin(struct traffic *t, struct conn *c, uint8_t opcode) {
-    if (c->inflight == 0)
-        return conn_fail(c, "a message came that answers nothing");
+    if (c->inflight == 0) return conn_fail(c, "a message came that answers nothing");
     c->in_message = true;
     c->wrong = false;
     c->expect = messages_next(&t->messages, &c->rx_rng, &c->expect_left);
@@ -36,17 +33,14 @@ static int message_begin(struct traffic *t, struct conn *c, uint8_t opcode) {
 
 static void message_end(struct traffic *t, struct conn *c, uint64_t now) {
     uint64_t sent = c->sent_at[c->sent_head];
-    if (c->expect_left > 0)
-        answer_wrong(t, c, "shorter than what was sent");
-    if (++c->sent_head == t->opt->depth)
-        c->sent_head = 0;
+    if (c->expect_left > 0) answer_wrong(t, c, "shorter than what was sent");
+    if (++c->sent_head == t->opt->depth) c->sent_head = 0;
     c->in_message = false;
     c->answers++;
     c->credit++;
     c->inflight--;
     t->inflight--;
-    if (t->phase == MEASURE)
-        histogram_add(&t->latency, now > sent ? now - sent : 0);
+    if (t->phase == MEASURE) histogram_add(&t->latency, now > sent ? now - sent : 0);
 }
 
 /* ---- frames ---- */
@@ -60,14 +54,12 @@ static int frame_begin(struct traffic *t, struct conn *c) {
     if (c->head[0] & 0x70)
         return conn_fail(c, "a frame with reserved bits set (first byte 0x%02x)", c->head[0]);
     /* 5.1: "A server MUST NOT mask any frames that it sends to the client." */
-    if (c->head[1] & 0x80)
-        return conn_fail(c, "a masked frame");
+    if (c->head[1] & 0x80) return conn_fail(c, "a masked frame");
     /* 5.2: "the minimal number of bytes MUST be used to encode the length" */
     if ((c->head_need == 4 && len < 126) || (c->head_need == 10 && (len < 65536 || len >> 63)))
         return conn_fail(c, "a length of %" PRIu64 " in the wrong form", len);
     if (c->opcode >= OP_CLOSE) {
-        if (c->opcode > OP_PONG)
-            return conn_fail(c, "reserved opcode %d", c->opcode);
+        if (c->opcode > OP_PONG) return conn_fail(c, "reserved opcode %d", c->opcode);
         /* 5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT
          * be fragmented." */
         if (!c->fin || len > CONTROL_CAP)
@@ -75,8 +67,7 @@ static int frame_begin(struct traffic *t, struct conn *c) {
         c->control_len = 0;
         return 0;
     }
-    if (c->opcode > OP_BINARY)
-        return conn_fail(c, "reserved opcode %d", c->opcode);
+    if (c->opcode > OP_BINARY) return conn_fail(c, "reserved opcode %d", c->opcode);
     if (c->in_message != (c->opcode == OP_CONT))
         return conn_fail(c, c->in_message ? "a new message inside a fragmented one"
                                           : "a continuation of nothing");
@@ -89,11 +80,9 @@ static void frame_data(struct traffic *t, struct conn *c, const uint8_t *p, size
         c->control_len += n;
         return;
     }
-    if (n > c->expect_left)
-        answer_wrong(t, c, "longer than what was sent");
+    if (n > c->expect_left) answer_wrong(t, c, "longer than what was sent");
     size_t known = min_size(n, c->expect_left);
-    if (memcmp(p, c->expect, known) != 0)
-        answer_wrong(t, c, "other bytes than what was sent");
+    if (memcmp(p, c->expect, known) != 0) answer_wrong(t, c, "other bytes than what was sent");
     c->expect += known;
     c->expect_left -= known;
 }
@@ -121,20 +110,16 @@ int answer_feed(struct traffic *t, struct conn *c, const uint8_t *p, size_t n, u
         if (c->head_len < c->head_need) {
             c->head[c->head_len++] = *p++;
             n--;
-            if (c->head_len == 2)
-                c->head_need += frame_length_bytes(c->head[1]);
-            if (c->head_len < c->head_need)
-                continue;
-            if (frame_begin(t, c) < 0)
-                return -1;
+            if (c->head_len == 2) c->head_need += frame_length_bytes(c->head[1]);
+            if (c->head_len < c->head_need) continue;
+            if (frame_begin(t, c) < 0) return -1;
         }
         size_t k = c->payload_left < n ? (size_t)c->payload_left : n;
         frame_data(t, c, p, k);
         p += k;
         n -= k;
         c->payload_left -= k;
-        if (c->payload_left == 0 && frame_end(t, c, now) < 0)
-            return -1;
+        if (c->payload_left == 0 && frame_end(t, c, now) < 0) return -1;
     }
     return 0;
 }

@@ -33,7 +33,6 @@ static inline size_t min_size(size_t a, size_t b) {
 }
 
 /* Writes one line to stderr; gives -1, so that callers can return it. */
-__attribute__((format(printf, 1, 2)))
-int fail(const char *format, ...);
+__attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
 
 #endif

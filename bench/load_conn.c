@@ -66,22 +66,19 @@ static void out_fill(struct traffic *t, struct conn *c, uint64_t now) {
             c->out_len += n;
             room -= n;
         }
-        if (c->body_left > 0)
-            return;
+        if (c->body_left > 0) return;
         if (c->pong_due && room >= FRAME_HEAD_CAP + CONTROL_CAP) {
             pong_put(t, c);
             continue;
         }
-        if (c->credit == 0 || t->unsent == 0 || room < FRAME_HEAD_CAP)
-            return;
+        if (c->credit == 0 || t->unsent == 0 || room < FRAME_HEAD_CAP) return;
         message_start(t, c, now);
     }
 }
 
 static int want_out(struct traffic *t, struct conn *c, bool wants) {
     struct epoll_event ev = {.events = EPOLLIN | (wants ? (uint32_t)EPOLLOUT : 0), .data.ptr = c};
-    if (c->wants_out == wants)
-        return 0;
+    if (c->wants_out == wants) return 0;
     c->wants_out = wants;
     if (epoll_ctl(t->epoll, EPOLL_CTL_MOD, c->fd, &ev) < 0)
         return conn_fail(c, "epoll_ctl: %s", strerror(errno));
@@ -96,8 +93,7 @@ static int conn_flush(struct traffic *t, struct conn *c, int *broken) {
         if (c->out_pos == c->out_len) {
             c->out_pos = c->out_len = 0;
             out_fill(t, c, now);
-            if (c->out_len == 0)
-                return want_out(t, c, false);
+            if (c->out_len == 0) return want_out(t, c, false);
         }
         ssize_t n = send(c->fd, c->out + c->out_pos, c->out_len - c->out_pos, MSG_NOSIGNAL);
         if (n >= 0) {
@@ -118,23 +114,21 @@ static int conn_flush(struct traffic *t, struct conn *c, int *broken) {
 static int conn_read(struct traffic *t, struct conn *c) {
     ssize_t n = recv(c->fd, t->read_buf, READ_CAP, 0);
     if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0
-                                                 : conn_fail(c, "read: %s", strerror(errno));
+        return errno == EAGAIN || errno == EINTR ? 0 : conn_fail(c, "read: %s", strerror(errno));
     if (n == 0)
-        return conn_fail(c, "the server closed the connection without a close frame (1006), "
-                         "%zu messages in flight", c->inflight);
+        return conn_fail(c,
+                         "the server closed the connection without a close frame (1006), "
+                         "%zu messages in flight",
+                         c->inflight);
     c->last_ns = now_ns();
     return answer_feed(t, c, t->read_buf, (size_t)n, c->last_ns);
 }
 
 int conn_event(struct traffic *t, struct conn *c, uint32_t events) {
     int broken = 0;
-    if ((events & ~(uint32_t)EPOLLOUT) && conn_read(t, c) < 0)
-        return -1;
-    if (conn_flush(t, c, &broken) < 0)
-        return -1;
-    if (broken)
-        return conn_read(t, c) < 0 ? -1 : conn_fail(c, "write: %s", strerror(broken));
+    if ((events & ~(uint32_t)EPOLLOUT) && conn_read(t, c) < 0) return -1;
+    if (conn_flush(t, c, &broken) < 0) return -1;
+    if (broken) return conn_read(t, c) < 0 ? -1 : conn_fail(c, "write: %s", strerror(broken));
     return 0;
 }
 
@@ -143,8 +137,7 @@ int conn_event(struct traffic *t, struct conn *c, uint32_t events) {
 /* 16 random bytes in base64: 21 digits of any value, one with four 0 bits at its end, padding. */
 static void key_make(uint64_t *rng, char key[25]) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (int i = 0; i < 22; i++)
-        key[i] = digits[(rng_next(rng) >> 58) & (i < 21 ? 0x3fu : 0x30u)];
+    for (int i = 0; i < 22; i++) key[i] = digits[(rng_next(rng) >> 58) & (i < 21 ? 0x3fu : 0x30u)];
     memcpy(key + 22, "==", 3);
 }
 
@@ -156,8 +149,7 @@ static int request_send(struct traffic *t, struct conn *c) {
                      "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
                      "Sec-WebSocket-Version: 13\r\n\r\n",
                      t->opt->path, t->opt->host, t->opt->port, key);
-    if (n < 0 || (size_t)n >= sizeof text)
-        return conn_fail(c, "the path is too long");
+    if (n < 0 || (size_t)n >= sizeof text) return conn_fail(c, "the path is too long");
     if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n)
         return conn_fail(c, "cannot send the handshake: %s", strerror(errno));
     return 0;
@@ -173,12 +165,12 @@ static int response_read(struct traffic *t, struct conn *c) {
         if (now_ns() > deadline)
             return conn_fail(c, "no whole handshake response in %d s", STALL_S);
         ssize_t k = n < HEAD_CAP ? recv(c->fd, text + n, HEAD_CAP - n, 0) : 0;
-        if (k < 0 && errno == EINTR)
-            continue;
+        if (k < 0 && errno == EINTR) continue;
         if (k <= 0)
             return conn_fail(c, "no whole handshake response: %s",
-                             k == 0 ? "end of data"
-                                    : errno == EAGAIN ? "timed out" : strerror(errno));
+                             k == 0            ? "end of data"
+                             : errno == EAGAIN ? "timed out"
+                                               : strerror(errno));
         n += (size_t)k;
         text[n] = '\0';
         end = strstr(text, "\r\n\r\n");
@@ -192,21 +184,19 @@ static int response_read(struct traffic *t, struct conn *c) {
 
 static int conn_open(struct traffic *t, struct conn *c) {
     const struct options *o = t->opt;
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(o->port),
-                             .sin_addr = o->addr};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(o->port), .sin_addr = o->addr};
     struct timeval patience = {.tv_sec = STALL_S};
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
     int on = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0)
-        return conn_fail(c, "socket: %s", strerror(errno));
+    if (c->fd < 0) return conn_fail(c, "socket: %s", strerror(errno));
     setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(c->fd, (const struct sockaddr *)&to, sizeof to) < 0)
         return conn_fail(c, "cannot connect to %s:%u: %s", o->host, o->port, strerror(errno));
-    if (request_send(t, c) < 0 || response_read(t, c) < 0)
-        return -1;
+    if (request_send(t, c) < 0 || response_read(t, c) < 0) return -1;
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(t->epoll, EPOLL_CTL_ADD, c->fd, &ev) < 0)
         return conn_fail(c, "epoll: %s", strerror(errno));
     return 0;
@@ -217,14 +207,12 @@ int conn_init(struct traffic *t, struct conn *c, size_t id) {
     c->tx_rng = c->rx_rng = messages_seed(id);
     c->out = malloc(t->out_cap);
     c->sent_at = calloc(t->opt->depth, sizeof *c->sent_at);
-    if (!c->out || !c->sent_at)
-        return fail("out of memory");
+    if (!c->out || !c->sent_at) return fail("out of memory");
     return conn_open(t, c);
 }
 
 void conn_fini(struct conn *c) {
-    if (c->fd >= 0)
-        close(c->fd);
+    if (c->fd >= 0) close(c->fd);
     free(c->out);
     free(c->sent_at);
 }

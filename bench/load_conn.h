@@ -21,30 +21,30 @@ enum phase { WARMUP, MEASURE, DRAIN };
 struct traffic {
     const struct options *opt;
     int epoll;
-    size_t out_cap;             /* bytes one connection prepares ahead of its socket */
-    uint8_t *read_buf;          /* owns; READ_CAP bytes */
+    size_t out_cap;    /* bytes one connection prepares ahead of its socket */
+    uint8_t *read_buf; /* owns; READ_CAP bytes */
     struct messages messages;
     uint64_t key_rng;
 
     enum phase phase;
-    uint64_t unsent;            /* messages that may still be started */
+    uint64_t unsent; /* messages that may still be started */
     uint64_t inflight, mismatches;
-    struct histogram latency;   /* one value for each message answered in MEASURE */
+    struct histogram latency; /* one value for each message answered in MEASURE */
 };
 
 struct conn {
     size_t id;
     int fd;
     bool wants_out;
-    uint64_t last_ns;           /* when a byte last moved */
+    uint64_t last_ns; /* when a byte last moved */
 
     uint64_t tx_rng;
-    size_t credit;              /* messages it may start */
-    uint8_t *out;               /* owns; out_cap bytes */
+    size_t credit; /* messages it may start */
+    uint8_t *out;  /* owns; out_cap bytes */
     size_t out_pos, out_len;
-    const uint8_t *body;        /* rest of the message being sent, in the pool */
+    const uint8_t *body; /* rest of the message being sent, in the pool */
     size_t body_left;
-    uint8_t key[4];             /* mask of that message, turned to its next byte */
+    uint8_t key[4]; /* mask of that message, turned to its next byte */
 
     uint64_t rx_rng;
     uint64_t answers;
@@ -53,7 +53,7 @@ struct conn {
     uint8_t opcode;
     bool fin, in_message, wrong;
     uint64_t payload_left;
-    const uint8_t *expect;      /* rest of the answer that is due, in the pool */
+    const uint8_t *expect; /* rest of the answer that is due, in the pool */
     size_t expect_left;
     uint8_t control[CONTROL_CAP];
     size_t control_len;
@@ -61,7 +61,7 @@ struct conn {
     size_t pong_len;
     bool pong_due;
 
-    uint64_t *sent_at;          /* owns; a ring of depth send times */
+    uint64_t *sent_at; /* owns; a ring of depth send times */
     size_t sent_head, inflight;
 };
 
@@ -75,8 +75,7 @@ void conn_fini(struct conn *c);
 int conn_event(struct traffic *t, struct conn *c, uint32_t events);
 
 /* fail() with the connection's number. */
-__attribute__((format(printf, 2, 3)))
-int conn_fail(const struct conn *c, const char *format, ...);
+__attribute__((format(printf, 2, 3))) int conn_fail(const struct conn *c, const char *format, ...);
 
 /* load_answer.c: bytes that the server sent, in pieces of any size. */
 int answer_feed(struct traffic *t, struct conn *c, const uint8_t *p, size_t n, uint64_t now);

@@ -15,8 +15,7 @@ size_t frame_head_write(uint8_t *p, uint8_t opcode, size_t len, const uint8_t ke
         p[n++] = (uint8_t)len;
     } else {
         p[1] = 0x80 | 127;
-        for (int shift = 56; shift >= 0; shift -= 8)
-            p[n++] = (uint8_t)((uint64_t)len >> shift);
+        for (int shift = 56; shift >= 0; shift -= 8) p[n++] = (uint8_t)((uint64_t)len >> shift);
     }
     memcpy(p + n, key, 4);
     return n + 4;
@@ -30,16 +29,14 @@ size_t frame_length_bytes(uint8_t second) {
 uint64_t frame_length_get(const uint8_t *head) {
     size_t n = frame_length_bytes(head[1]);
     uint64_t len = n == 0 ? head[1] & 0x7f : 0;
-    for (size_t i = 0; i < n; i++)
-        len = len << 8 | head[2 + i];
+    for (size_t i = 0; i < n; i++) len = len << 8 | head[2 + i];
     return len;
 }
 
 static void mask_turn(uint8_t key[4], size_t n) {
     uint8_t old[4];
     memcpy(old, key, 4);
-    for (size_t i = 0; i < 4; i++)
-        key[i] = old[(n + i) & 3];
+    for (size_t i = 0; i < 4; i++) key[i] = old[(n + i) & 3];
 }
 
 void frame_mask_copy(uint8_t *to, const uint8_t *from, size_t n, uint8_t key[4]) {
@@ -52,8 +49,6 @@ void frame_mask_copy(uint8_t *to, const uint8_t *from, size_t n, uint8_t key[4])
         word ^= wide;
         memcpy(to + i, &word, 8);
     }
-    for (; i < n; i++)
-        to[i] = from[i] ^ key[i & 3];
-    if (n & 3)
-        mask_turn(key, n);
+    for (; i < n; i++) to[i] = from[i] ^ key[i & 3];
+    if (n & 3) mask_turn(key, n);
 }

@@ -20,8 +20,7 @@ static void pool_fill(struct messages *m, size_t n, bool text) {
 static double power(double base, unsigned n) {
     double result = 1.0;
     for (; n; n >>= 1, base *= base)
-        if (n & 1)
-            result *= base;
+        if (n & 1) result *= base;
     return result;
 }
 
@@ -32,10 +31,8 @@ static void sizes_fill(struct messages *m, size_t size_min, size_t size_max) {
     double low = 1.0, high = ratio;
     for (int i = 0; i < 200; i++) {
         double mid = (low + high) / 2.0;
-        if (power(mid, SIZE_STEPS - 1) < ratio)
-            low = mid;
-        else
-            high = mid;
+        if (power(mid, SIZE_STEPS - 1) < ratio) low = mid;
+        else high = mid;
     }
     for (unsigned i = 0; i < SIZE_STEPS; i++)
         m->sizes[i] = min_size((size_t)(from * power(low, i) - 0.5), size_max);
@@ -45,8 +42,7 @@ static void sizes_fill(struct messages *m, size_t size_min, size_t size_max) {
 
 int messages_init(struct messages *m, size_t size_min, size_t size_max, bool text) {
     m->pool = malloc(size_max + POOL_SHIFTS);
-    if (!m->pool)
-        return fail("out of memory");
+    if (!m->pool) return fail("out of memory");
     pool_fill(m, size_max + POOL_SHIFTS, text);
     sizes_fill(m, size_min, size_max);
     return 0;

@@ -45,11 +45,9 @@ static bool parse_range(const char *text, size_t *from, size_t *to) {
     const uint64_t max = 1u << 30;
     const char *dash = strchr(text, '-');
     uint64_t a, b;
-    if (!parse_u64(text, 0, max, dash ? '-' : '\0', &a))
-        return false;
+    if (!parse_u64(text, 0, max, dash ? '-' : '\0', &a)) return false;
     b = a;
-    if (dash && !parse_u64(dash + 1, a, max, '\0', &b))
-        return false;
+    if (dash && !parse_u64(dash + 1, a, max, '\0', &b)) return false;
     *from = (size_t)a;
     *to = (size_t)b;
     return true;
@@ -66,8 +64,14 @@ static bool option_set(struct options *o, int name, const char *value) {
     bool good = true;
     switch (name) {
     case 'h': o->host = strcmp(value, "localhost") == 0 ? "127.0.0.1" : value; break;
-    case 'p': good = parse_u64(value, 1, 65535, '\0', &n); o->port = (uint16_t)n; break;
-    case 'P': o->path = value; good = *value == '/'; break;
+    case 'p':
+        good = parse_u64(value, 1, 65535, '\0', &n);
+        o->port = (uint16_t)n;
+        break;
+    case 'P':
+        o->path = value;
+        good = *value == '/';
+        break;
     case 'c': good = parse_size(value, 1000000, &o->connections); break;
     case 'd': good = parse_size(value, 65536, &o->depth); break;
     case 's': good = parse_range(value, &o->size_min, &o->size_max); break;
@@ -76,7 +80,10 @@ static bool option_set(struct options *o, int name, const char *value) {
     case 'T': good = parse_seconds(value, &o->seconds) && o->seconds > 0; break;
     case 'w': good = parse_seconds(value, &o->warmup); break;
     case 'm': good = parse_u64(value, 1, UINT64_MAX / 2, '\0', &o->messages); break;
-    case 'i': good = parse_u64(value, 1, INT32_MAX, '\0', &n); o->pid = (pid_t)n; break;
+    case 'i':
+        good = parse_u64(value, 1, INT32_MAX, '\0', &n);
+        o->pid = (pid_t)n;
+        break;
     case 'j': o->json = true; break;
     default: return false;
     }
@@ -85,30 +92,32 @@ static bool option_set(struct options *o, int name, const char *value) {
 
 int options_parse(struct options *o, int argc, char **argv) {
     static const struct option names[] = {
-        {"host", 1, NULL, 'h'},    {"port", 1, NULL, 'p'},     {"path", 1, NULL, 'P'},
-        {"depth", 1, NULL, 'd'},   {"size", 1, NULL, 's'},     {"connections", 1, NULL, 'c'},
-        {"text", 0, NULL, 't'},    {"binary", 0, NULL, 'b'},   {"seconds", 1, NULL, 'T'},
-        {"warmup", 1, NULL, 'w'},  {"messages", 1, NULL, 'm'}, {"pid", 1, NULL, 'i'},
-        {"json", 0, NULL, 'j'},    {NULL, 0, NULL, 0},
+        {"host", 1, NULL, 'h'},   {"port", 1, NULL, 'p'},     {"path", 1, NULL, 'P'},
+        {"depth", 1, NULL, 'd'},  {"size", 1, NULL, 's'},     {"connections", 1, NULL, 'c'},
+        {"text", 0, NULL, 't'},   {"binary", 0, NULL, 'b'},   {"seconds", 1, NULL, 'T'},
+        {"warmup", 1, NULL, 'w'}, {"messages", 1, NULL, 'm'}, {"pid", 1, NULL, 'i'},
+        {"json", 0, NULL, 'j'},   {NULL, 0, NULL, 0},
     };
-    *o = (struct options){.host = "127.0.0.1", .path = "/", .connections = 32, .depth = 1,
-                          .size_min = 20, .size_max = 20, .opcode = OP_BINARY, .seconds = 2,
+    *o = (struct options){.host = "127.0.0.1",
+                          .path = "/",
+                          .connections = 32,
+                          .depth = 1,
+                          .size_min = 20,
+                          .size_max = 20,
+                          .opcode = OP_BINARY,
+                          .seconds = 2,
                           .warmup = -1};
     int name, index = 0;
     while ((name = getopt_long(argc, argv, "", names, &index)) != -1) {
-        if (name == '?')
-            return -1;
+        if (name == '?') return -1;
         if (!option_set(o, name, optarg))
             return fail("--%s cannot be %s", names[index].name, optarg ? optarg : "set");
     }
-    if (optind < argc)
-        return fail("what is %s?", argv[optind]);
+    if (optind < argc) return fail("what is %s?", argv[optind]);
     if (inet_pton(AF_INET, o->host, &o->addr) != 1)
         return fail("--host: %s is not an IPv4 address", o->host);
-    if (o->port == 0)
-        return fail("--port is missing");
-    if (o->warmup < 0)
-        o->warmup = o->messages ? 0 : 0.3;
+    if (o->port == 0) return fail("--port is missing");
+    if (o->warmup < 0) o->warmup = o->messages ? 0 : 0.3;
     return 0;
 }
 

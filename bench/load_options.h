@@ -15,8 +15,8 @@ struct options {
     size_t connections, depth, size_min, size_max;
     uint8_t opcode;
     double seconds, warmup;
-    uint64_t messages;       /* 0: run by the clock */
-    pid_t pid;               /* 0: nobody's CPU time is wanted */
+    uint64_t messages; /* 0: run by the clock */
+    pid_t pid;         /* 0: nobody's CPU time is wanted */
     bool json;
 };
 

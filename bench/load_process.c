@@ -21,8 +21,7 @@ int process_usage(pid_t pid, struct usage *u) {
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     FILE *file = fopen(path, "r");
     size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
-    if (file)
-        fclose(file);
+    if (file) fclose(file);
     text[n] = '\0';
     /* The second field is the program's name in brackets and may hold anything, brackets too. */
     const char *rest = strrchr(text, ')');
@@ -32,7 +31,7 @@ int process_usage(pid_t pid, struct usage *u) {
     double tick = (double)sysconf(_SC_CLK_TCK);
     u->user = (double)user / tick;
     u->system = (double)system / tick;
-    u->total = clock_getcpuclockid(pid, &id) == 0 ? (double)clock_ns(id) / 1e9
-                                                  : u->user + u->system;
+    u->total =
+        clock_getcpuclockid(pid, &id) == 0 ? (double)clock_ns(id) / 1e9 : u->user + u->system;
     return 0;
 }

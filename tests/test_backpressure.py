@@ -231,13 +231,15 @@ def test_no_bound(servers: Servers, connect: Connect) -> None:
 
 
 def test_a_pong_is_not_stuck_behind_a_long_queue(servers: Servers, connect: Connect) -> None:
+    server = servers.make(high_water=10 * MIB, max_backlog=None)
+    recorder = Recorder(server)
+
+    @server.on_open
     def flood(conn: wspy.Connection) -> None:
         for _ in range(100):
             conn.send(bytes(10_000))
+        recorder.opened.put(conn)
 
-    server = servers.make(high_water=10 * MIB, max_backlog=None)
-    recorder = Recorder(server)
-    server.on_open(lambda conn: (flood(conn), recorder.opened.put(conn)))
     servers.start(server)
     client = connect(server, receive_buffer=SMALL)
     get(recorder.opened)

@@ -81,7 +81,7 @@ class House:
             self.errors.append(message.text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with launch() as browser:
         yield browser

@@ -56,7 +56,7 @@ def test_frames_split_at_every_byte(servers: Servers, connect: Connect) -> None:
         client.send_raw(stream[cut:])
     for client in clients:
         got: list[str | bytes] = []
-        pings = []
+        pings: list[bytes] = []
         while len(got) < len(expected) or not pings:
             opcode, payload, _ = client.read_frame()
             if opcode == PONG:

@@ -79,8 +79,9 @@ def test_the_body_of_with_raises(servers: Servers, connect: Connect) -> None:
 
 
 def test_a_stop_from_the_handler_of_a_with(servers: Servers) -> None:
-    server = servers.make(on_message=lambda conn, message: thread.stop())
+    server = servers.make()
     thread = server.start_in_thread()
+    server.on_message(lambda conn, message: thread.stop())
     with thread as url, Client(url) as client:
         client.send("go")
         assert client.answer_close() == (1001, "")
@@ -172,9 +173,8 @@ def test_an_address_is_taken_before_the_run(servers: Servers, tmp_path: Path) ->
     unix = servers.make(unix=tmp_path / "socket")
     with pytest.raises(OSError, match="socket: Address already in use"):
         servers.make(unix=tmp_path / "socket")
-    with unix.start_in_thread():
-        with unix_connect(str(tmp_path / "socket"), "ws://localhost/"):
-            pass
+    with unix.start_in_thread(), unix_connect(str(tmp_path / "socket"), "ws://localhost/"):
+        pass
 
 
 def test_a_living_unix_socket_is_not_replaced(servers: Servers, tmp_path: Path) -> None:

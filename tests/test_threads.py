@@ -127,7 +127,11 @@ def test_threads_close(servers: Servers, connect: Connect) -> None:
     for _ in range(20):
         client = connect(server)
         conn = get(recorder.opened)
-        run_threads(4, lambda i, conn=conn: conn.close(4000 + i, str(i)))
+
+        def close(i: int, conn: wspy.Connection = conn) -> None:
+            conn.close(4000 + i, str(i))
+
+        run_threads(4, close)
         code, reason = client.answer_close()
         assert code == 4000 + int(reason)
         closed = get(recorder.closed)
@@ -192,7 +196,11 @@ def test_threads_stop(servers: Servers, connect: Connect) -> None:
         recorder = Recorder(server)
         thread = servers.start(server)
         client = connect(server)
-        run_threads(4, lambda i, server=server: server.stop())
+
+        def stop(i: int, server: wspy.Server = server) -> None:
+            server.stop()
+
+        run_threads(4, stop)
         assert client.answer_close() == (1001, "")
         client.socket.close()
         thread.stop()

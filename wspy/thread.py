@@ -94,7 +94,7 @@ def _stop_all() -> None:
     for thread in threads:
         try:
             thread.stop()
-        except BaseException:  # noqa: BLE001 (the others are to be joined too)
+        except BaseException:  # the others are to be joined too
             logger.exception("%r ended by an exception", thread)
 
 

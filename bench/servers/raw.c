@@ -24,9 +24,9 @@ enum { CAP = 256 * 1024, EVENTS = 512 };
 
 struct conn {
     int fd;
-    bool open;         /* the handshake is done */
-    bool closing;      /* a close frame came: hang up once it is answered */
-    uint8_t *rest;     /* owns; CAP bytes for the beginning of a frame, from the first such on */
+    bool open;     /* the handshake is done */
+    bool closing;  /* a close frame came: hang up once it is answered */
+    uint8_t *rest; /* owns; CAP bytes for the beginning of a frame, from the first such on */
     size_t rest_len;
 };
 
@@ -36,15 +36,15 @@ static bool handshake(struct conn *c, const char *request) {
     char text[256];
     uint8_t digest[SHA_DIGEST_LENGTH], accept[32];
     const char *key = strcasestr(request, field);
-    if (!key)
-        return false;
+    if (!key) return false;
     int n = snprintf(text, sizeof text, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
                      key + strlen(field));
     SHA1((const uint8_t *)text, (size_t)n, digest);
     EVP_EncodeBlock(accept, digest, sizeof digest);
     n = snprintf(text, sizeof text,
                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                 "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", (char *)accept);
+                 "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+                 (char *)accept);
     c->open = send(c->fd, text, (size_t)n, MSG_NOSIGNAL) == n;
     return c->open;
 }
@@ -52,11 +52,9 @@ static bool handshake(struct conn *c, const char *request) {
 /* Reads a client's header; gives its length, or 0 if it is not all there. */
 static size_t head_read(const uint8_t *p, size_t n, uint64_t *len) {
     size_t more = n < 2 ? 0 : (p[1] & 0x7f) == 127 ? 8 : (p[1] & 0x7f) == 126 ? 2 : 0;
-    if (n < 2 + more + 4)
-        return 0;
+    if (n < 2 + more + 4) return 0;
     *len = more ? 0 : p[1] & 0x7f;
-    for (size_t i = 0; i < more; i++)
-        *len = *len << 8 | p[2 + i];
+    for (size_t i = 0; i < more; i++) *len = *len << 8 | p[2 + i];
     return 2 + more + 4;
 }
 
@@ -71,8 +69,7 @@ static void unmask(uint8_t *to, const uint8_t *from, size_t n, const uint8_t key
         word ^= wide;
         memcpy(to + i, &word, 8);
     }
-    for (; i < n; i++)
-        to[i] = from[i] ^ key[i & 3];
+    for (; i < n; i++) to[i] = from[i] ^ key[i & 3];
 }
 
 /* Turns the whole frames in buf into their answers. A server's header is the client's without its
@@ -85,8 +82,7 @@ static size_t answers_build(struct conn *c, uint8_t *buf, size_t n, size_t *used
     for (*used = 0; !c->closing; *used += head + (size_t)len) {
         uint8_t *p = buf + *used, key[4];
         head = head_read(p, n - *used, &len);
-        if (head == 0 || len > n - *used - head)
-            break;
+        if (head == 0 || len > n - *used - head) break;
         memcpy(key, p + head - 4, 4);
         memmove(out, p, head - 4);
         out[1] &= 0x7f;
@@ -102,8 +98,7 @@ static size_t answers_build(struct conn *c, uint8_t *buf, size_t n, size_t *used
 static bool send_all(int fd, const uint8_t *p, size_t n) {
     while (n > 0) {
         ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
-        if (k < 0)
-            return false;
+        if (k < 0) return false;
         p += k;
         n -= (size_t)k;
     }
@@ -113,8 +108,7 @@ static bool send_all(int fd, const uint8_t *p, size_t n) {
 /* False if the connection is over. */
 static bool conn_event(struct conn *c, uint8_t *buf) {
     size_t used, have = c->rest_len;
-    if (have > 0)
-        memcpy(buf, c->rest, have);
+    if (have > 0) memcpy(buf, c->rest, have);
     ssize_t got = recv(c->fd, buf + have, CAP - have, MSG_DONTWAIT);
     if (got <= 0) /* the end, or no room left */
         return false;
@@ -126,8 +120,7 @@ static bool conn_event(struct conn *c, uint8_t *buf) {
     size_t n = answers_build(c, buf, have, &used);
     c->rest_len = have - used;
     if (c->rest_len > 0) {
-        if (!c->rest && !(c->rest = malloc(CAP)))
-            return false;
+        if (!c->rest && !(c->rest = malloc(CAP))) return false;
         memcpy(c->rest, buf + used, c->rest_len);
     }
     return send_all(c->fd, buf + 4, n) && !c->closing;
@@ -137,12 +130,10 @@ static void conn_accept(int epoll, int listener) {
     struct conn *c = calloc(1, sizeof *c);
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
     int on = 1;
-    if (!c)
-        return;
+    if (!c) return;
     c->fd = accept(listener, NULL, NULL);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &ev) < 0)
-        free(c);
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &ev) < 0) free(c);
 }
 
 static void conn_free(struct conn *c) {
@@ -167,10 +158,8 @@ int main(int argc, char **argv) {
         int n = epoll_wait(epoll, events, EVENTS, -1);
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;
-            if (!c)
-                conn_accept(epoll, listener);
-            else if (!conn_event(c, buf))
-                conn_free(c);
+            if (!c) conn_accept(epoll, listener);
+            else if (!conn_event(c, buf)) conn_free(c);
         }
     }
 }

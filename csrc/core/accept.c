@@ -1,4 +1,5 @@
-/* accept.c: listeners of a loop: taking connections, and turning them away when there is no room. */
+/* accept.c: listeners of a loop: taking connections, and turning them away when there is no room.
+ */
 #include "loop.h"
 
 #include <errno.h>
@@ -6,7 +7,8 @@
 
 #define ACCEPTS_A_TURN 128
 #define FAILURES_MAX 16
-#define REST_MS 100 /* without descriptors or memory: long enough not to spin, short enough to recover */
+#define REST_MS                                                                                    \
+    100 /* without descriptors or memory: long enough not to spin, short enough to recover */
 
 /* The poller's data for listener i. */
 static uint64_t data_of(int i) {
@@ -44,8 +46,8 @@ void ws_accept_close(struct ws_loop *l) {
     l->n_listeners = 0;
 }
 
-/* Answers 503 on a socket that gets no connection, and closes it. What the peer has sent so far is read first, because
- * closing over unread bytes sends a reset, which can overtake the answer. */
+/* Answers 503 on a socket that gets no connection, and closes it. What the peer has sent so far is
+ * read first, because closing over unread bytes sends a reset, which can overtake the answer. */
 static void shed(struct ws_loop *l, int fd, const char *why) {
     char answer[WS_HANDSHAKE_ERROR_MAX], unread[4096];
     struct iovec iov = {.iov_base = answer, .iov_len = ws_handshake_error(answer, 503, why, false)};
@@ -58,14 +60,15 @@ static void shed(struct ws_loop *l, int fd, const char *why) {
 
 static void rest(struct ws_loop *l) {
     char cause[128];
-    ws_tick_log(&l->tick, WS_LINE_SYSTEM, WS_LOG_ERROR, "cannot accept, resting for %d ms: %s", REST_MS,
-                strerror_r(errno, cause, sizeof cause));
+    ws_tick_log(&l->tick, WS_LINE_SYSTEM, WS_LOG_ERROR, "cannot accept, resting for %d ms: %s",
+                REST_MS, strerror_r(errno, cause, sizeof cause));
     disarm(l);
     ws_timer_arm(&l->tick.wheel, &l->accept_timer, l->tick.now_ms, REST_MS);
 }
 
-/* No descriptor is left: the spare one makes room for one accept, so that the peer gets an answer instead of silence. Then the
- * listeners rest, because a level-triggered poller would report them again at once. */
+/* No descriptor is left: the spare one makes room for one accept, so that the peer gets an answer
+ * instead of silence. Then the listeners rest, because a level-triggered poller would report them
+ * again at once. */
 static void shed_with_spare(struct ws_loop *l, struct ws_listener *listener) {
     struct ws_address peer;
     int cause = errno;
@@ -92,8 +95,9 @@ static void take(struct ws_loop *l, int fd, const struct ws_address *peer) {
         c->fd = -1; /* shed closes it */
         ws_conn_bury(c);
     }
-    shed(l, fd, err == WS_ERR_LIMIT ? "the select strategy takes no descriptor of this size (FD_SETSIZE)"
-                                    : "the server has no memory left");
+    shed(l, fd,
+         err == WS_ERR_LIMIT ? "the select strategy takes no descriptor of this size (FD_SETSIZE)"
+                             : "the server has no memory left");
 }
 
 void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener) {
@@ -110,7 +114,8 @@ void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener) {
             shed_with_spare(l, listener);
             return;
         }
-        /* accept(2): an error of a connection that is gone already is no reason to stop; one that stays is the listener's. */
+        /* accept(2): an error of a connection that is gone already is no reason to stop; one that
+         * stays is the listener's. */
         if (++failures == FAILURES_MAX) {
             rest(l);
             return;

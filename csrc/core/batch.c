@@ -26,16 +26,27 @@ int ws_batch_push(struct ws_batch *b, const struct ws_event *ev) {
 }
 
 int ws_batch_push_owned(struct ws_batch *b, const struct ws_event *ev) {
-    struct ws_event copy = *ev;
-    if (!ev->owned && !ev->object && ev->len) {
-        copy.data = malloc(ev->len);
-        if (!copy.data) return WS_ERR_MEMORY;
-        memcpy(copy.data, ev->data, ev->len);
-        copy.owned = true;
+    int err = ws_batch_push(b, ev);
+    if (err < 0 || ev->owned || ev->object || !ev->len) return err;
+    uint8_t *data = malloc(ev->len);
+    if (!data) {
+        b->n--;
+        return WS_ERR_MEMORY;
     }
-    int err = ws_batch_push(b, &copy);
-    if (err < 0 && copy.owned && !ev->owned) free(copy.data);
-    return err;
+    memcpy(data, ev->data, ev->len);
+    struct ws_event *last = &b->events[b->n - 1];
+    last->owned = true;
+    last->data = data;
+    return 0;
+}
+
+struct ws_batch *ws_batch_new(void) {
+    return calloc(1, sizeof(struct ws_batch));
+}
+
+void ws_batch_free(struct ws_batch *b) {
+    ws_batch_fini(b);
+    free(b);
 }
 
 void ws_batch_reset(struct ws_batch *b) {

@@ -1,7 +1,7 @@
 /* batch.h: what the loop has read and the handlers have not seen yet: events in order.
  *
- * The loop has one batch a tick. A connection's lane, where its events wait while it is over its high-water mark, is a batch too; there
- * every event owns its bytes. */
+ * The loop has one batch a tick. A connection's lane, where its events wait while it is over its
+ * high-water mark, is a batch too; there every event owns its bytes. */
 #ifndef WS_BATCH_H
 #define WS_BATCH_H
 
@@ -19,10 +19,10 @@ enum ws_event_kind {
     WS_EVENT_FAIL,    /* the peer broke a rule: code to close with, data: reason */
     WS_EVENT_END,     /* the connection is over; code: enum ws_close_kind */
     /* What they do not. */
-    WS_EVENT_BUFFER,  /* len: memory asked for, text: for what */
-    WS_EVENT_LANE,    /* the lane may go on */
-    WS_EVENT_DRAIN,   /* the queue is short again */
-    WS_EVENT_LOG,     /* code: level, data: a line; conn is NULL */
+    WS_EVENT_BUFFER, /* len: memory asked for, text: for what */
+    WS_EVENT_LANE,   /* the lane may go on */
+    WS_EVENT_DRAIN,  /* the queue is short again */
+    WS_EVENT_LOG,    /* code: level, data: a line; conn is NULL */
 };
 
 struct ws_event {
@@ -47,8 +47,13 @@ struct ws_batch {
 int ws_batch_push(struct ws_batch *b, const struct ws_event *ev);
 /* Like push, but bytes that the event borrows are copied first. */
 int ws_batch_push_owned(struct ws_batch *b, const struct ws_event *ev);
-/* Empties it without a look at what the events own; keeps its memory for the next tick unless it is large. */
+/* Empties it without a look at what the events own; keeps its memory for the next tick unless it is
+ * large. */
 void ws_batch_reset(struct ws_batch *b);
+/* A lane, empty; ws_batch_free frees it, whatever its events own apart. NULL: out of memory. */
+struct ws_batch *ws_batch_new(void);
+void ws_batch_free(struct ws_batch *b);
+/* For a batch in storage of the caller's. */
 void ws_batch_fini(struct ws_batch *b);
 
 #endif

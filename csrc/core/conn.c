@@ -19,7 +19,8 @@ struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *
         free(reader);
         return NULL;
     }
-    ws_http_reader_init(reader, WS_HTTP_REQUEST, t->options->max_header_size, t->options->max_headers);
+    ws_http_reader_init(reader, WS_HTTP_REQUEST, t->options->max_header_size,
+                        t->options->max_headers);
     c->reader = reader;
     c->tick = t;
     c->fd = fd;
@@ -47,8 +48,9 @@ void ws_conn_unref(struct ws_conn *c) {
     free(c);
 }
 
-/* What only a living connection needs. Objects were released in dispatch, before on_close returned; only a run that breaks off
- * leaves some, and ends with the caller's lock held. The head, the address and the close's words stay for those who hold a reference. */
+/* What only a living connection needs. Objects were released in dispatch, before on_close returned;
+ * only a run that breaks off leaves some, and ends with the caller's lock held. The head, the
+ * address and the close's words stay for those who hold a reference. */
 static void free_working_memory(struct ws_conn *c) {
     struct ws_tick *t = c->tick;
     ws_conn_drop_queue(c);
@@ -59,9 +61,9 @@ static void free_working_memory(struct ws_conn *c) {
     free(c->pong);
     c->pong = NULL;
     if (c->lane) {
-        for (size_t i = c->lane->head; i < c->lane->n; i++) ws_dispatch_drop(t, &c->lane->events[i]);
-        ws_batch_fini(c->lane);
-        free(c->lane);
+        for (size_t i = c->lane->head; i < c->lane->n; i++)
+            ws_dispatch_drop(t, &c->lane->events[i]);
+        ws_batch_free(c->lane);
         c->lane = NULL;
     }
     if (c->object) {
@@ -132,7 +134,7 @@ void ws_conn_event(struct ws_conn *c, const struct ws_event *ev) {
     if (ws_batch_push(&c->tick->batch, &full) == 0) return;
     if (full.owned) free(full.data);
     if (full.object) c->object = full.object; /* released with the connection */
-    c->eof = true;                            /* what is lost cannot be skipped: nothing more is read */
+    c->eof = true; /* what is lost cannot be skipped: nothing more is read */
     c->must_end = WS_CLOSE_ERROR;
     ws_conn_make_ready(c);
 }
@@ -180,7 +182,8 @@ static void refuse(struct ws_conn *c, int status, const char *detail, bool head_
     size_t len = ws_handshake_error(text, status, detail, head_only);
     ws_count(&c->tick->counters->refused, 1);
     ws_address_format(peer, &c->address);
-    ws_tick_log(c->tick, WS_LINE_REFUSED, WS_LOG_INFO, "%s refused with %d: %s", peer, status, detail);
+    ws_tick_log(c->tick, WS_LINE_REFUSED, WS_LOG_INFO, "%s refused with %d: %s", peer, status,
+                detail);
     answer(c, (const uint8_t *)text, len, false);
 }
 
@@ -202,13 +205,15 @@ static void plain_request(struct ws_conn *c, const struct ws_http_head *head) {
     } else if (c->tick->pages->n) {
         refuse(c, 404, "no page here", head_only);
     } else {
-        /* RFC 9110 section 15.5.22: the server "refuses to perform the request using the current protocol". */
+        /* RFC 9110 section 15.5.22: the server "refuses to perform the request using the current
+         * protocol". */
         refuse(c, 426, "a WebSocket handshake is needed here", head_only);
     }
 }
 
 /* A valid upgrade: keeps the head, and tells the batch. The answer is given in dispatch. */
-static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8_t *head, size_t head_len) {
+static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8_t *head,
+                    size_t head_len) {
     char answer_text[WS_HANDSHAKE_ANSWER_MAX];
     size_t len = ws_handshake_answer(answer_text, h);
     uint8_t *copy = malloc(head_len);
@@ -247,7 +252,9 @@ static void judge_head(struct ws_conn *c, const uint8_t *data, size_t size) {
     switch (h.kind) {
     case WS_HANDSHAKE_UPGRADE: upgrade(c, &h, data, size); break;
     case WS_HANDSHAKE_PLAIN: plain_request(c, &head); break;
-    case WS_HANDSHAKE_REFUSED: refuse(c, h.status, h.detail, ws_slice_is(head.method, "HEAD")); break;
+    case WS_HANDSHAKE_REFUSED:
+        refuse(c, h.status, h.detail, ws_slice_is(head.method, "HEAD"));
+        break;
     }
 }
 
@@ -274,8 +281,8 @@ static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
     }
     free(c->reader);
     c->reader = NULL;
-    /* What came behind the head waits until the handshake is answered; behind anything else it is thrown away: a request
-     * that was refused is never followed by another one. */
+    /* What came behind the head waits until the handshake is answered; behind anything else it is
+     * thrown away: a request that was refused is never followed by another one. */
     size_t rest = size > 0 && c->state == WS_CONN_ANSWERING ? len - (size_t)size : 0;
     if (pieces) ws_buf_consume(pending, len - rest);
     else if (rest && ws_buf_append(pending, data + (len - rest), rest) < 0) ws_conn_die(c);
@@ -284,7 +291,8 @@ static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
 
 /* ---- frames ---- */
 
-/* RFC 6455 section 5.5.3: of several pings an endpoint may answer "only the most recently processed". */
+/* RFC 6455 section 5.5.3: of several pings an endpoint may answer "only the most recently
+ * processed". */
 static void keep_pong(struct ws_conn *c, const struct ws_proto_event *ev) {
     if (c->state != WS_CONN_OPEN || c->broken) return;
     if (!c->pong) c->pong = malloc(1 + WS_CONTROL_MAX);
@@ -295,9 +303,12 @@ static void keep_pong(struct ws_conn *c, const struct ws_proto_event *ev) {
 }
 
 static void close_or_fail_event(struct ws_conn *c, const struct ws_proto_event *pe) {
-    struct ws_event ev = {
-        .kind = pe->kind == WS_PROTO_CLOSE ? WS_EVENT_CLOSE : WS_EVENT_FAIL, .code = pe->code, .data = pe->data, .len = pe->len};
-    if (pe->kind == WS_PROTO_CLOSE && pe->len) { /* its bytes are the parser's: they may go with the next feed */
+    struct ws_event ev = {.kind = pe->kind == WS_PROTO_CLOSE ? WS_EVENT_CLOSE : WS_EVENT_FAIL,
+                          .code = pe->code,
+                          .data = pe->data,
+                          .len = pe->len};
+    if (pe->kind == WS_PROTO_CLOSE &&
+        pe->len) { /* its bytes are the parser's: they may go with the next feed */
         ev.data = malloc(pe->len);
         ev.owned = true;
         if (!ev.data) {
@@ -328,7 +339,8 @@ static void take_event(struct ws_conn *c, const struct ws_proto_event *pe) {
         ws_conn_event(c, &ev);
         break;
     case WS_PROTO_PING: keep_pong(c, pe); break;
-    case WS_PROTO_PONG: break; /* 5.5.3: "A response to an unsolicited Pong frame is not expected." */
+    case WS_PROTO_PONG:
+        break; /* 5.5.3: "A response to an unsolicited Pong frame is not expected." */
     case WS_PROTO_BUFFER:
         ev.kind = WS_EVENT_BUFFER;
         c->awaits_buffer = true;
@@ -361,7 +373,8 @@ static void feed_frames(struct ws_conn *c, uint8_t *data, size_t len) {
 /* ---- reading ---- */
 
 static void linger_read(struct ws_conn *c, size_t n) {
-    /* A WebSocket peer owes us its FIN, and close_timeout bounds the wait. Behind an error answer it may still send a little. */
+    /* A WebSocket peer owes us its FIN, and close_timeout bounds the wait. Behind an error answer
+     * it may still send a little. */
     if (c->opened) return;
     if (n >= c->linger_left) ws_conn_die(c);
     else c->linger_left -= (uint32_t)n;
@@ -387,10 +400,12 @@ static void read_failed(struct ws_conn *c, ssize_t n) {
     }
 }
 
-/* The rest of a large message straight into its object, and what follows it into the arena: one system call. */
+/* The rest of a large message straight into its object, and what follows it into the arena: one
+ * system call. */
 static void read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
     struct ws_arena *in = &c->tick->in;
-    struct iovec iov[2] = {{.iov_base = at, .iov_len = room < WS_TICK_READ_MAX ? room : WS_TICK_READ_MAX}};
+    struct iovec iov[2] = {
+        {.iov_base = at, .iov_len = room < WS_TICK_READ_MAX ? room : WS_TICK_READ_MAX}};
     int pieces = 1;
     if (room < WS_TICK_READ_MAX) {
         iov[1].iov_base = in->data + in->used;
@@ -404,7 +419,8 @@ static void read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
     }
     size_t direct = (size_t)n < room ? (size_t)n : room, behind = (size_t)n - direct;
     struct ws_proto_event ev;
-    ws_proto_direct_feed(&c->proto, direct, &ev); /* cannot fail: it has asked for at least this much */
+    ws_proto_direct_feed(&c->proto, direct,
+                         &ev); /* cannot fail: it has asked for at least this much */
     take_event(c, &ev);
     if (behind) feed_frames(c, ws_arena_take(in, behind), behind);
 }
@@ -413,7 +429,9 @@ void ws_conn_read(struct ws_conn *c) {
     struct ws_arena *in = &c->tick->in;
     uint8_t *at;
     if (!(ws_conn_interest(c) & WS_POLL_IN)) return; /* it was given up or paused since the wait */
-    size_t room = c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING ? ws_proto_direct_room(&c->proto, &at) : 0;
+    size_t room = c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING
+                      ? ws_proto_direct_room(&c->proto, &at)
+                      : 0;
     if (room) {
         read_direct(c, at, room);
         return;
@@ -461,8 +479,12 @@ uint32_t ws_conn_interest(const struct ws_conn *c) {
     switch ((enum ws_conn_state)c->state) {
     case WS_CONN_HEAD:
     case WS_CONN_LINGER: in = true; break;
-    case WS_CONN_OPEN: in = !c->paused && !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended; break;
-    case WS_CONN_CLOSING: in = !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended; break;
+    case WS_CONN_OPEN:
+        in = !c->paused && !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended;
+        break;
+    case WS_CONN_CLOSING:
+        in = !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended;
+        break;
     case WS_CONN_ANSWERING:
     case WS_CONN_DEAD: break;
     }
@@ -484,7 +506,9 @@ void ws_conn_give_up(struct ws_conn *c) {
         if (!c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_NONE);
         break;
     case WS_CONN_LINGER: ws_conn_die(c); break;
-    case WS_CONN_OPEN: ws_conn_hangup(c); break; /* its end waits in the lane, and it takes nothing that would free the way */
+    case WS_CONN_OPEN:
+        ws_conn_hangup(c);
+        break; /* its end waits in the lane, and it takes nothing that would free the way */
     case WS_CONN_ANSWERING:
     case WS_CONN_DEAD: break;
     }
@@ -497,7 +521,8 @@ uint64_t ws_conn_id(const struct ws_conn *c) {
 }
 
 size_t ws_conn_backlog(const struct ws_conn *c) {
-    return atomic_load_explicit(&c->backlog, memory_order_relaxed) + atomic_load_explicit(&c->posted, memory_order_relaxed);
+    return atomic_load_explicit(&c->backlog, memory_order_relaxed) +
+           atomic_load_explicit(&c->posted, memory_order_relaxed);
 }
 
 void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out) {
@@ -508,7 +533,8 @@ struct ws_slice ws_conn_get_head(const struct ws_conn *c) {
     return (struct ws_slice){.data = (const char *)c->head, .len = c->head_len};
 }
 
-/* After on_close has begun nothing of this changes any more; before, only what the first close said is for all to see. */
+/* After on_close has begun nothing of this changes any more; before, only what the first close said
+ * is for all to see. */
 bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
     const struct ws_closing *closing = atomic_load_explicit(&c->closing, memory_order_acquire);
     *out = (struct ws_close){.code = 1006, .reason = {"", 0}, .sent_reason = {"", 0}};
@@ -516,7 +542,8 @@ bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
         out->code = c->code;
         out->sent_code = c->sent_code;
         if (c->reason) out->reason = (struct ws_slice){c->reason, c->reason_len};
-        if (c->sent_reason) out->sent_reason = (struct ws_slice){c->sent_reason, c->sent_reason_len};
+        if (c->sent_reason)
+            out->sent_reason = (struct ws_slice){c->sent_reason, c->sent_reason_len};
         out->kind = (enum ws_close_kind)c->close_kind;
         return true;
     }

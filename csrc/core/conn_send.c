@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL_MAX 4096      /* frames up to this go into the arena, neighbours into one piece */
-#define PIECES_MAX 64       /* of one system call */
-#define ENTRY_COST 96       /* bytes of a queue's entry and its block, about */
-#define LINGER_DEFAULT 5000 /* ms, where close_timeout is off: a refused request is no closing handshake */
+#define SMALL_MAX 4096 /* frames up to this go into the arena, neighbours into one piece */
+#define PIECES_MAX 64  /* of one system call */
+#define ENTRY_COST 96  /* bytes of a queue's entry and its block, about */
+#define LINGER_DEFAULT                                                                             \
+    5000 /* ms, where close_timeout is off: a refused request is no closing handshake */
 
 static void set_backlog(struct ws_conn *c) {
     atomic_store_explicit(&c->backlog, c->queue.bytes, memory_order_relaxed);
@@ -30,7 +31,8 @@ void ws_conn_drop_queue(struct ws_conn *c) {
 
 /* ---- the first close ---- */
 
-static const struct ws_closing closing_backlog = {1013, WS_CLOSE_BACKLOG, true, {"the backlog is full", 19}};
+static const struct ws_closing closing_backlog = {
+    1013, WS_CLOSE_BACKLOG, true, {"the backlog is full", 19}};
 static const struct ws_closing closing_error = {1011, WS_CLOSE_ERROR, true, {"", 0}};
 /* RFC 6455 section 7.4.1: 1001 is for "a server going down". */
 static const struct ws_closing closing_shutdown = {1001, WS_CLOSE_SHUTDOWN, true, {"", 0}};
@@ -38,17 +40,23 @@ static const struct ws_closing closing_shutdown = {1001, WS_CLOSE_SHUTDOWN, true
 static const struct ws_closing closing_none = {0, WS_CLOSE_NONE, true, {"", 0}};
 
 static const struct ws_closing *fixed_closing(enum ws_close_kind kind) {
-    return kind == WS_CLOSE_BACKLOG ? &closing_backlog : kind == WS_CLOSE_SHUTDOWN ? &closing_shutdown : &closing_error;
+    return kind == WS_CLOSE_BACKLOG    ? &closing_backlog
+           : kind == WS_CLOSE_SHUTDOWN ? &closing_shutdown
+                                       : &closing_error;
 }
 
 /* NULL: out of memory; what the server closes for itself needs none. */
-static const struct ws_closing *new_closing(uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
+static const struct ws_closing *new_closing(uint16_t code, struct ws_slice reason,
+                                            enum ws_close_kind kind) {
     if (reason.len > WS_CLOSE_REASON_MAX) reason.len = WS_CLOSE_REASON_MAX;
     struct ws_closing *closing = malloc(sizeof *closing + reason.len);
     if (!closing) return kind == WS_CLOSE_LOCAL ? NULL : fixed_closing(kind);
     char *bytes = (char *)(closing + 1);
     if (reason.len) memcpy(bytes, reason.data, reason.len);
-    *closing = (struct ws_closing){.code = code, .kind = (uint8_t)kind, .reason = {bytes, reason.len}};
+    closing->code = code;
+    closing->kind = (uint8_t)kind;
+    closing->lasting = false;
+    closing->reason = (struct ws_slice){bytes, reason.len};
     return closing;
 }
 
@@ -107,7 +115,8 @@ static struct ws_msg *encode(const struct ws_conn *c, const struct ws_payload *p
 static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     size_t size = ws_proto_frame_size(&c->proto, p->len);
     struct ws_queue_entry e = {.len = size, .kind = WS_QUEUE_MESSAGE};
-    /* A blocked connection's bytes would have to be copied out of the arena again at the tick's end. */
+    /* A blocked connection's bytes would have to be copied out of the arena again at the tick's
+     * end. */
     uint8_t *at = size <= SMALL_MAX && !c->blocked ? ws_arena_take(&c->tick->out, size) : NULL;
     if (at) {
         ws_proto_frame_write(&c->proto, at, opcode_of(p), p->data, p->len, 0);
@@ -125,7 +134,8 @@ static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     return 0;
 }
 
-/* What the queue takes of memory: small frames that wait for a blocked peer cost more than their bytes. */
+/* What the queue takes of memory: small frames that wait for a blocked peer cost more than their
+ * bytes. */
 static size_t cost(const struct ws_conn *c) {
     return c->queue.bytes + (c->blocked ? (size_t)c->queue.n * ENTRY_COST : 0);
 }
@@ -141,14 +151,16 @@ static bool is_full(const struct ws_conn *c, size_t bytes) {
 static void write_queue(struct ws_conn *c);
 static void close_here(struct ws_conn *c);
 
-/* The bound was reached: the policy "close" throws away what is not sealed and ends the connection. */
+/* The bound was reached: the policy "close" throws away what is not sealed and ends the connection.
+ */
 static void overflow(struct ws_conn *c) {
     size_t n = ws_queue_discard(&c->queue, &c->tick->released);
     ws_count(&c->tick->counters->dropped_sent, n);
     set_backlog(c);
-    ws_tick_log(c->tick, WS_LINE_BACKLOG, WS_LOG_WARNING,
-                "connection %llu closed with 1013: its backlog reached max_backlog, %zu messages dropped",
-                (unsigned long long)c->node.id, n);
+    ws_tick_log(
+        c->tick, WS_LINE_BACKLOG, WS_LOG_WARNING,
+        "connection %llu closed with 1013: its backlog reached max_backlog, %zu messages dropped",
+        (unsigned long long)c->node.id, n);
 }
 
 static int send_here(struct ws_conn *c, const struct ws_payload *p) {
@@ -186,7 +198,8 @@ static void post(struct ws_conn *c, struct ws_mail *mail) {
     if (ws_mailbox_post(&c->tick->mailbox, mail)) ws_wake_signal(&c->tick->wake);
 }
 
-/* Publishes the close here, so that is_open is False at once, and has the owner carry it out. Takes closing. */
+/* Publishes the close here, so that is_open is False at once, and has the owner carry it out. Takes
+ * closing. */
 static int post_close(struct ws_conn *c, const struct ws_closing *closing) {
     struct ws_mail *mail = new_mail(c, WS_MAIL_CLOSE);
     if (mail && publish(c, closing)) {
@@ -208,7 +221,8 @@ static int post_message(struct ws_conn *c, const struct ws_payload *p) {
     int result = WS_SENT_DROPPED;
     if (is_full(c, before)) {
         atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
-        if (post_close(c, &closing_backlog) < 0) result = WS_ERR_MEMORY; /* the next send tries again */
+        if (post_close(c, &closing_backlog) < 0)
+            result = WS_ERR_MEMORY; /* the next send tries again */
         goto refused;
     }
     result = WS_ERR_MEMORY;
@@ -231,7 +245,8 @@ refused:
 
 static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
     size_t size = ws_msg_size(mail->msg);
-    struct ws_queue_entry e = {.data = mail->msg->data, .len = size, .msg = mail->msg, .kind = WS_QUEUE_MESSAGE};
+    struct ws_queue_entry e = {
+        .data = mail->msg->data, .len = size, .msg = mail->msg, .kind = WS_QUEUE_MESSAGE};
     atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
     if (mail->over) c->wants_drain = true;
     if (c->state == WS_CONN_OPEN && !c->broken && !c->eof && push(c, &e) == 0) {
@@ -262,7 +277,8 @@ bool ws_close_code_is_sendable(int code) {
     return code >= 0 && ws_proto_code_is_valid((unsigned)code);
 }
 
-int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind) {
+int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason,
+                  enum ws_close_kind kind) {
     if (!ws_conn_is_open(c)) return 0;
     const struct ws_closing *closing = new_closing(code, reason, kind);
     if (!closing) return WS_ERR_MEMORY;
@@ -287,7 +303,8 @@ static char *copy_words(struct ws_slice words, uint8_t *len) {
 
 void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason) {
     uint8_t payload[WS_CONTROL_MAX];
-    if (c->sent_code || c->broken) return; /* RFC 6455 section 5.5.1: one close frame, nothing behind it */
+    if (c->sent_code || c->broken)
+        return; /* RFC 6455 section 5.5.1: one close frame, nothing behind it */
     if (reason.len > WS_CLOSE_REASON_MAX) reason.len = WS_CLOSE_REASON_MAX;
     size_t len = ws_proto_close_payload(payload, code, reason.data, reason.len);
     struct ws_msg *m = ws_msg_new(ws_proto_frame_size(&c->proto, len));
@@ -296,7 +313,8 @@ void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason
         e.data = m->bytes;
         e.len = ws_proto_frame_write(&c->proto, m->bytes, WS_OPCODE_CLOSE, payload, len, 0);
     }
-    if (!m || push(c, &e) < 0) { /* no memory for a close frame: the peer will see the end of the stream */
+    if (!m || push(c, &e) <
+                  0) { /* no memory for a close frame: the peer will see the end of the stream */
         ws_msg_unref(m);
         c->broken = true;
         ws_conn_touch(c);
@@ -312,7 +330,8 @@ void ws_conn_arm_close(struct ws_conn *c) {
     ws_conn_deadline(c, delay || c->opened ? delay : LINGER_DEFAULT);
 }
 
-/* Carries out the close that was published: what was sent before goes first, what the peer still sends is dropped. */
+/* Carries out the close that was published: what was sent before goes first, what the peer still
+ * sends is dropped. */
 static void close_here(struct ws_conn *c) {
     const struct ws_closing *closing = atomic_load(&c->closing);
     if (closing->kind == WS_CLOSE_BACKLOG) overflow(c);
@@ -363,9 +382,11 @@ static void queue_pong(struct ws_conn *c) {
 
 static void write_failed(struct ws_conn *c) {
     c->broken = true;
-    if (errno == EPIPE) return; /* its FIN was first: what the peer sent before it went is still read, then EOF ends it */
+    if (errno == EPIPE)
+        return; /* its FIN was first: what the peer sent before it went is still read, then EOF ends
+                   it */
     if (errno == ECONNRESET) c->was_reset = true; /* the same, but the read will tell a mere end */
-    else ws_conn_gone(c, WS_CLOSE_RESET);         /* the kernel's trouble: no read would ever tell */
+    else ws_conn_gone(c, WS_CLOSE_RESET); /* the kernel's trouble: no read would ever tell */
 }
 
 /* Writes until the queue is empty or the kernel is full. */

@@ -1,4 +1,5 @@
-/* dispatch.c: the events of a tick, in order, to the handlers: the one place where the rules of a connection's end and of its lane meet. */
+/* dispatch.c: the events of a tick, in order, to the handlers: the one place where the rules of a
+ * connection's end and of its lane meet. */
 #include "conn.h"
 
 #include <stdlib.h>
@@ -12,8 +13,9 @@ void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev) {
 
 /* ---- the lane ---- */
 
-/* A connection over its high-water mark takes no more events: the rest of its batch waits, so that a handler that only answers
- * never reaches max_backlog. What waits once keeps all that follows behind it. */
+/* A connection over its high-water mark takes no more events: the rest of its batch waits, so that
+ * a handler that only answers never reaches max_backlog. What waits once keeps all that follows
+ * behind it. */
 static bool must_wait(const struct ws_conn *c, const struct ws_event *ev) {
     if (ev->kind >= WS_EVENT_BUFFER) return false; /* no handler sees them in order */
     if (c->lane) return true;
@@ -22,11 +24,12 @@ static bool must_wait(const struct ws_conn *c, const struct ws_event *ev) {
 
 static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
     if (c->must_end) return; /* something before it was lost */
-    /* Nothing more comes after these, and nobody may wait for ever behind a peer that does not read: at the end of the stream
-     * the queue is void, before a close the peer has close_timeout to take it. */
+    /* Nothing more comes after these, and nobody may wait for ever behind a peer that does not
+     * read: at the end of the stream the queue is void, before a close the peer has close_timeout
+     * to take it. */
     if (ev->kind == WS_EVENT_END) ws_conn_hangup(c);
     else if (ev->kind != WS_EVENT_MESSAGE) ws_conn_arm_close(c);
-    if (!c->lane) c->lane = calloc(1, sizeof *c->lane);
+    if (!c->lane) c->lane = ws_batch_new();
     if (c->lane && ws_batch_push_owned(c->lane, ev) == 0) {
         ev->owned = false; /* the lane's now */
         ev->object = NULL;
@@ -59,8 +62,8 @@ static void tell_close(struct ws_conn *c) {
 
 static void on_peer_close(struct ws_conn *c, struct ws_event *ev) {
     ws_conn_set_kind(c, WS_CLOSE_PEER);
-    /* RFC 6455 section 5.5.1: "When sending a Close frame in response, the endpoint typically echos the status code it
-     * received." Not sent if ours went first. */
+    /* RFC 6455 section 5.5.1: "When sending a Close frame in response, the endpoint typically echos
+     * the status code it received." Not sent if ours went first. */
     ws_conn_send_close(c, ev->code, (struct ws_slice){"", 0});
     c->code = ev->code;
     if (ev->owned) {
@@ -74,7 +77,9 @@ static void on_peer_close(struct ws_conn *c, struct ws_event *ev) {
 
 static void on_fail(struct ws_conn *c, const struct ws_event *ev) {
     struct ws_slice why = {(const char *)ev->data, ev->len};
-    ws_conn_set_kind(c, ev->code == 1009 ? WS_CLOSE_LIMIT : ev->code == 1011 ? WS_CLOSE_ERROR : WS_CLOSE_PROTOCOL);
+    ws_conn_set_kind(c, ev->code == 1009   ? WS_CLOSE_LIMIT
+                        : ev->code == 1011 ? WS_CLOSE_ERROR
+                                           : WS_CLOSE_PROTOCOL);
     ws_tick_log(c->tick, WS_LINE_PROTOCOL, WS_LOG_INFO, "connection %llu closed with %u: %.*s",
                 (unsigned long long)c->node.id, ev->code, (int)why.len, why.data ? why.data : "");
     ws_conn_send_close(c, ev->code, why);
@@ -93,7 +98,8 @@ static void on_end(struct ws_conn *c, const struct ws_event *ev) {
 
 static void on_open(struct ws_conn *c, const struct ws_event *ev) {
     struct ws_tick *t = c->tick;
-    if (ws_conn_send_http(c, ev->data, ev->len, false) < 0 || ws_registry_add(&t->registry, &c->node) < 0) {
+    if (ws_conn_send_http(c, ev->data, ev->len, false) < 0 ||
+        ws_registry_add(&t->registry, &c->node) < 0) {
         ws_conn_die(c);
         return;
     }
@@ -107,7 +113,11 @@ static void on_open(struct ws_conn *c, const struct ws_event *ev) {
 
 static void on_message(struct ws_conn *c, struct ws_event *ev) {
     struct ws_tick *t = c->tick;
-    struct ws_message m = {.data = ev->data, .len = ev->len, .text = ev->text, .ascii = ev->ascii, .object = ev->object};
+    struct ws_message m = {.data = ev->data,
+                           .len = ev->len,
+                           .text = ev->text,
+                           .ascii = ev->ascii,
+                           .object = ev->object};
     if (c->state != WS_CONN_OPEN || !ws_conn_is_open(c)) {
         ws_count(&t->counters->dropped_received, 1); /* a local close came first */
         return;
@@ -129,7 +139,8 @@ static void on_buffer(struct ws_conn *c, const struct ws_event *ev) {
         ws_count(&t->counters->dropped_received, 1);
         return;
     }
-    if (t->handlers->new_buffer) c->object = t->handlers->new_buffer(t->user, ev->len, ev->text, &c->object_data);
+    if (t->handlers->new_buffer)
+        c->object = t->handlers->new_buffer(t->user, ev->len, ev->text, &c->object_data);
     if (c->object) {
         ws_proto_direct(&c->proto, c->object_data);
     } else {
@@ -170,8 +181,7 @@ static void on_lane(struct ws_conn *c) {
         ws_dispatch_drop(c->tick, &ev);
     }
     if (lane && lane->head == lane->n) {
-        ws_batch_fini(lane);
-        free(lane);
+        ws_batch_free(lane);
         c->lane = NULL;
     }
     ws_conn_touch(c);
@@ -191,7 +201,8 @@ static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
 
 void ws_dispatch_batch(struct ws_tick *t, const _Atomic bool *abandoned) {
     ws_tick_give_back(t);
-    /* The batch may grow while it is dispatched (a log line, a failure): events are copied out and the length is read anew. */
+    /* The batch may grow while it is dispatched (a log line, a failure): events are copied out and
+     * the length is read anew. */
     for (size_t i = 0; i < t->batch.n; i++) {
         struct ws_event ev = t->batch.events[i];
         if (!atomic_load_explicit(abandoned, memory_order_relaxed)) dispatch_one(t, &ev);

@@ -1,7 +1,7 @@
 /* err.h: the one set of error values of the core.
  *
- * Contract of every function in csrc/core that can fail: the result is >= 0, or one of these. Nobody
- * prints, aborts or exits. */
+ * Contract of every function in csrc/core that can fail: the result is >= 0, or one of these.
+ * Nobody prints, aborts or exits. */
 #ifndef WS_ERR_H
 #define WS_ERR_H
 

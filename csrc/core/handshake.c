@@ -218,8 +218,7 @@ static void check_plain(struct ws_handshake *h, const struct ws_http_head *head)
     if (!check_no_body(h, head)) return;
     if (!method_is(head, "GET") && !method_is(head, "HEAD"))
         refuse(h, 405, "Only GET and HEAD are served here.");
-    else
-        h->kind = WS_HANDSHAKE_PLAIN;
+    else h->kind = WS_HANDSHAKE_PLAIN;
 }
 
 /* RFC 6455 4.2.1, the numbered list. Leaves the key in *key. */
@@ -227,8 +226,7 @@ static bool check_upgrade(struct ws_handshake *h, const struct ws_http_head *hea
                           struct ws_slice *key) {
     struct ws_slice version;
     uint8_t bytes[18];
-    if (!method_is(head, "GET"))
-        return refuse(h, 405, "A WebSocket handshake is a GET request.");
+    if (!method_is(head, "GET")) return refuse(h, 405, "A WebSocket handshake is a GET request.");
     /* RFC 9112 3.2.4: "The "asterisk-form" of request-target is only used for a server-wide OPTIONS
      * request". It names no resource that a connection could be to. */
     if (ws_slice_is(head->path, "*")) return refuse(h, 400, "The request target is \"*\".");

@@ -1,4 +1,5 @@
-/* loop.c: the iteration. flush, wait, read and parse here; dispatch.c calls the handlers. See ws.h for the order. */
+/* loop.c: the iteration. flush, wait, read and parse here; dispatch.c calls the handlers. See ws.h
+ * for the order. */
 #include "loop.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@ void ws_loop_init(struct ws_loop *l) {
     ws_mailbox_init(&l->tick.mailbox);
 }
 
-/* One descriptor a connection: 90 % of what the process may have, unless the user says otherwise. */
+/* One descriptor a connection: 90 % of what the process may have, unless the user says otherwise.
+ */
 static uint32_t connections_limit(const struct ws_options *o, bool is_select) {
     struct rlimit limit;
     uint64_t n = o->max_connections;
@@ -33,7 +35,9 @@ static uint32_t connections_limit(const struct ws_options *o, bool is_select) {
             limit.rlim_cur = limit.rlim_max;
             if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = soft;
         }
-        if (!n) n = limit.rlim_cur == RLIM_INFINITY ? UINT32_MAX / 2 : (uint64_t)limit.rlim_cur / 10 * 9;
+        if (!n)
+            n = limit.rlim_cur == RLIM_INFINITY ? UINT32_MAX / 2
+                                                : (uint64_t)limit.rlim_cur / 10 * 9;
     } else if (!n) {
         n = 1024;
     }
@@ -49,7 +53,8 @@ static int begin(struct ws_loop *l) {
     if ((err = ws_poller_init(&l->poller, t->options->strategy)) < 0) return err;
     l->has_poller = true;
     l->max_connections = connections_limit(t->options, l->poller.ops == &ws_poll_select_ops);
-    if ((err = l->poller.ops->add(&l->poller, t->wake.read_fd, WS_POLL_IN, WAKE_SLOT)) < 0) return err;
+    if ((err = l->poller.ops->add(&l->poller, t->wake.read_fd, WS_POLL_IN, WAKE_SLOT)) < 0)
+        return err;
     for (int i = 0; i < l->n_listeners; i++)
         if ((err = ws_sock_listen(l->listeners[i].fd, l->listen_backlog)) < 0) return err;
     if ((err = ws_accept_arm(l)) < 0) return err;
@@ -66,7 +71,8 @@ int ws_loop_begin(struct ws_loop *l, char why[256]) {
     int err = begin(l);
     if (err < 0) {
         char cause[128];
-        const char *text = err == WS_ERR_SYSTEM ? strerror_r(errno, cause, sizeof cause) : ws_err_text(err);
+        const char *text =
+            err == WS_ERR_SYSTEM ? strerror_r(errno, cause, sizeof cause) : ws_err_text(err);
         snprintf(why, 256, "cannot start the loop: %s", text);
         return err;
     }
@@ -132,7 +138,9 @@ static uint64_t data_of(const struct ws_loop *l, const struct ws_conn *c) {
 
 static void remove_conn(struct ws_loop *l, struct ws_conn *c) {
     struct ws_slot *slot = &l->slots[c->slot];
-    l->poller.ops->del(&l->poller, c->fd); /* before the descriptor is closed: its number may be used again at once */
+    l->poller.ops->del(
+        &l->poller,
+        c->fd); /* before the descriptor is closed: its number may be used again at once */
     slot->conn = NULL;
     slot->generation++;
     slot->next_free = l->free_slot;
@@ -146,7 +154,8 @@ static void remove_conn(struct ws_loop *l, struct ws_conn *c) {
 static void watch_conn(struct ws_loop *l, struct ws_conn *c) {
     uint32_t events = ws_conn_interest(c);
     if (c->state == WS_CONN_DEAD || events == c->interest) return;
-    if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(l, c)) < 0) ws_conn_gone(c, WS_CLOSE_RESET);
+    if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(l, c)) < 0)
+        ws_conn_gone(c, WS_CLOSE_RESET);
     else c->interest = (uint8_t)events;
 }
 
@@ -163,7 +172,8 @@ static void flush(struct ws_loop *l) {
     l->tick.out.used = 0;
 }
 
-/* The tick's end: the dead leave the poller, and their descriptors are closed. One that still stands in a list waits for the next. */
+/* The tick's end: the dead leave the poller, and their descriptors are closed. One that still
+ * stands in a list waits for the next. */
 static void bury(struct ws_loop *l) {
     struct ws_conn *c = l->tick.dead;
     l->tick.dead = NULL;
@@ -183,7 +193,9 @@ static void bury(struct ws_loop *l) {
 
 static int wait_ms(const struct ws_loop *l) {
     const struct ws_tick *t = &l->tick;
-    if (t->batch.n || t->touched || t->ready || t->overdue || t->dead || t->released.bytes > WS_TICK_RELEASE_MAX) return 0;
+    if (t->batch.n || t->touched || t->ready || t->overdue || t->dead ||
+        t->released.bytes > WS_TICK_RELEASE_MAX)
+        return 0;
     return ws_timer_wheel_wait_ms(&t->wheel, t->now_ms);
 }
 
@@ -193,7 +205,8 @@ static void wait_ready(struct ws_loop *l) {
     ws_tick_read_clock(&l->tick);
     if (l->ready_n < 0) { /* no memory in the kernel, say: try again, but do not spin */
         l->ready_n = 0;
-        ws_tick_log(&l->tick, WS_LINE_SYSTEM, WS_LOG_ERROR, "waiting for sockets failed; trying again");
+        ws_tick_log(&l->tick, WS_LINE_SYSTEM, WS_LOG_ERROR,
+                    "waiting for sockets failed; trying again");
         poll(NULL, 0, 10);
     }
 }
@@ -247,7 +260,8 @@ static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
     }
 }
 
-/* All sockets of one wait are served before the next wait; when the arena or the batch is full the handlers go first. */
+/* All sockets of one wait are served before the next wait; when the arena or the batch is full the
+ * handlers go first. */
 static void serve(struct ws_loop *l) {
     const struct ws_tick *t = &l->tick;
     while (l->ready_at < l->ready_n) {
@@ -274,12 +288,13 @@ static void on_due(void *ctx, struct ws_timer *timer) {
     } else if (timer == &l->shutdown_timer) {
         cut(l);
     } else {
-        ws_conn_mark_overdue((struct ws_conn *)(void *)((char *)timer - offsetof(struct ws_conn, timer)));
+        ws_conn_mark_overdue(
+            (struct ws_conn *)(void *)((char *)timer - offsetof(struct ws_conn, timer)));
     }
 }
 
-/* After a full read pass: gives up who was overdue before it, then marks who is overdue now. A handler that blocked the loop
- * so does not kill peers whose bytes were waiting all along. */
+/* After a full read pass: gives up who was overdue before it, then marks who is overdue now. A
+ * handler that blocked the loop so does not kill peers whose bytes were waiting all along. */
 static void expire(struct ws_loop *l) {
     struct ws_conn *c = l->tick.overdue;
     l->tick.overdue = NULL;
@@ -311,7 +326,8 @@ static void begin_stop(struct ws_loop *l) {
         else if (!c->opened && !c->queue.n) ws_conn_die(c);
     }
     if (l->tick.options->shutdown_timeout_ms)
-        ws_timer_arm(&l->tick.wheel, &l->shutdown_timer, l->tick.now_ms, l->tick.options->shutdown_timeout_ms);
+        ws_timer_arm(&l->tick.wheel, &l->shutdown_timer, l->tick.now_ms,
+                     l->tick.options->shutdown_timeout_ms);
 }
 
 void ws_loop_cut(struct ws_loop *l) {

@@ -1,4 +1,5 @@
-/* loop.h: one thread's loop: listeners, accept, slots, iteration. Its public functions stand in ws.h. */
+/* loop.h: one thread's loop: listeners, accept, slots, iteration. Its public functions stand in
+ * ws.h. */
 #ifndef WS_LOOP_H
 #define WS_LOOP_H
 
@@ -7,10 +8,10 @@
 
 #define WS_LISTENERS_MAX 8
 #define WS_LISTENER_SLOT 0xFFFFFF00u /* of the first listener; connections have lower ones */
-#define WS_LOOP_READY_MAX 512 /* descriptors told by one wait */
+#define WS_LOOP_READY_MAX 512        /* descriptors told by one wait */
 
-/* What the poller's data names: a slot and its generation, so that an event for a connection given up in the same tick, or for
- * the descriptor's next user, is recognized. */
+/* What the poller's data names: a slot and its generation, so that an event for a connection given
+ * up in the same tick, or for the descriptor's next user, is recognized. */
 struct ws_slot {
     struct ws_conn *conn; /* owns the loop's reference; NULL if free */
     uint32_t generation;

@@ -11,8 +11,10 @@ bool ws_mailbox_post(struct ws_mailbox *b, struct ws_mail *mail) {
     struct ws_mail *newest = atomic_load_explicit(&b->newest, memory_order_relaxed);
     do {
         mail->next = newest;
-        /* release: the owner sees what was written into the mail. There is no ABA: only whole lists are taken. */
-    } while (!atomic_compare_exchange_weak_explicit(&b->newest, &newest, mail, memory_order_release, memory_order_relaxed));
+        /* release: the owner sees what was written into the mail. There is no ABA: only whole lists
+         * are taken. */
+    } while (!atomic_compare_exchange_weak_explicit(&b->newest, &newest, mail, memory_order_release,
+                                                    memory_order_relaxed));
     return newest == NULL;
 }
 

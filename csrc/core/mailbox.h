@@ -1,7 +1,8 @@
-/* mailbox.h: what other threads ask of a loop: a queue of many producers and one consumer, lock-free (C11 atomics).
+/* mailbox.h: what other threads ask of a loop: a queue of many producers and one consumer,
+ * lock-free (C11 atomics).
  *
- * A list that producers push to with one compare-and-exchange and the owner takes whole with one exchange. Wakes nobody: post says
- * when a wake-up is due. */
+ * A list that producers push to with one compare-and-exchange and the owner takes whole with one
+ * exchange. Wakes nobody: post says when a wake-up is due. */
 #ifndef WS_MAILBOX_H
 #define WS_MAILBOX_H
 
@@ -31,9 +32,11 @@ struct ws_mailbox {
 };
 
 void ws_mailbox_init(struct ws_mailbox *b);
-/* Posts mail (taken). True if the mailbox was empty before: then the owner is to be woken. Any thread. */
+/* Posts mail (taken). True if the mailbox was empty before: then the owner is to be woken. Any
+ * thread. */
 bool ws_mailbox_post(struct ws_mailbox *b, struct ws_mail *mail);
-/* Takes everything, linked by next in the order of posting; NULL if there is nothing. Owner thread. */
+/* Takes everything, linked by next in the order of posting; NULL if there is nothing. Owner thread.
+ */
 struct ws_mail *ws_mailbox_take(struct ws_mailbox *b);
 
 #endif

@@ -80,8 +80,8 @@ static void mask_portable(uint8_t *dst, const uint8_t *src, size_t len, uint32_t
 #define LOAD256(p) _mm256_loadu_si256((const __m256i *)(p))
 #define STORE256(p, v) _mm256_storeu_si256((__m256i *)(p), v)
 
-__attribute__((target("sse2")))
-static void mask_sse2(uint8_t *dst, const uint8_t *src, size_t len, uint32_t key, uint32_t next) {
+__attribute__((target("sse2"))) static void mask_sse2(uint8_t *dst, const uint8_t *src, size_t len,
+                                                      uint32_t key, uint32_t next) {
     __m128i k = _mm_set1_epi32((int)key);
     __m128i last = _mm_xor_si128(LOAD128(src + len - 16), _mm_set1_epi32((int)next));
     size_t i = 0;
@@ -99,8 +99,8 @@ static void mask_sse2(uint8_t *dst, const uint8_t *src, size_t len, uint32_t key
     STORE128(dst + len - 16, last);
 }
 
-__attribute__((target("avx2")))
-static void mask_avx2(uint8_t *dst, const uint8_t *src, size_t len, uint32_t key, uint32_t next) {
+__attribute__((target("avx2"))) static void mask_avx2(uint8_t *dst, const uint8_t *src, size_t len,
+                                                      uint32_t key, uint32_t next) {
     __m256i k = _mm256_set1_epi32((int)key);
     __m256i last = _mm256_xor_si256(LOAD256(src + len - 32), _mm256_set1_epi32((int)next));
     size_t i = 0;

@@ -16,8 +16,8 @@ struct ws_msg *ws_msg_new(size_t len) {
     return m;
 }
 
-struct ws_msg *ws_msg_new_object(void *object, const uint8_t *data, size_t len, const uint8_t *header,
-                                 size_t header_len) {
+struct ws_msg *ws_msg_new_object(void *object, const uint8_t *data, size_t len,
+                                 const uint8_t *header, size_t header_len) {
     struct ws_msg *m = ws_msg_new(0);
     if (!m) return NULL;
     memcpy(m->header, header, header_len);

@@ -1,8 +1,10 @@
-/* msg.h: a reference-counted immutable block: one encoded frame, or several, shared by every queue it stands in.
+/* msg.h: a reference-counted immutable block: one encoded frame, or several, shared by every queue
+ * it stands in.
  *
- * A frame is either copied into the block, or its header is and its payload stays in an object of the caller's, which
- * the block holds. References may be taken and given up on any thread; who gives up the last one of a block with an object gets the
- * block back, since releasing an object may need a lock that the giver does not hold. */
+ * A frame is either copied into the block, or its header is and its payload stays in an object of
+ * the caller's, which the block holds. References may be taken and given up on any thread; who
+ * gives up the last one of a block with an object gets the block back, since releasing an object
+ * may need a lock that the giver does not hold. */
 #ifndef WS_MSG_H
 #define WS_MSG_H
 
@@ -23,13 +25,17 @@ struct ws_msg {
     uint8_t bytes[];
 };
 
-/* A block of len bytes, to be filled in before it is shared; the caller owns the one reference. NULL: out of memory. */
+/* A block of len bytes, to be filled in before it is shared; the caller owns the one reference.
+ * NULL: out of memory. */
 struct ws_msg *ws_msg_new(size_t len);
-/* A block that holds `object` (taken) and shows data of it behind a header (copied). NULL: out of memory (object not taken). */
-struct ws_msg *ws_msg_new_object(void *object, const uint8_t *data, size_t len, const uint8_t *header, size_t header_len);
+/* A block that holds `object` (taken) and shows data of it behind a header (copied). NULL: out of
+ * memory (object not taken). */
+struct ws_msg *ws_msg_new_object(void *object, const uint8_t *data, size_t len,
+                                 const uint8_t *header, size_t header_len);
 void ws_msg_ref(struct ws_msg *m);
-/* Gives up a reference; m may be NULL. If it was the last one: a block without an object is freed; one that holds an object is
- * returned, and the caller releases the object and then calls ws_msg_free. Else NULL. */
+/* Gives up a reference; m may be NULL. If it was the last one: a block without an object is freed;
+ * one that holds an object is returned, and the caller releases the object and then calls
+ * ws_msg_free. Else NULL. */
 struct ws_msg *ws_msg_unref(struct ws_msg *m);
 void ws_msg_free(struct ws_msg *m);
 /* Bytes on the wire. */

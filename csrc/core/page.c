@@ -10,8 +10,8 @@
 
 #define FIXED_HEAD_MAX 128 /* status line, names and CRLFs, a 20-digit length */
 
-static int build(struct ws_page *page, struct ws_slice path, struct ws_slice body, struct ws_slice content_type,
-                 struct ws_slice fields) {
+static int build(struct ws_page *page, struct ws_slice path, struct ws_slice body,
+                 struct ws_slice content_type, struct ws_slice fields) {
     size_t head_max = FIXED_HEAD_MAX;
     /* INT_MAX: printf's precision is an int. */
     if (content_type.len > INT_MAX / 4 || fields.len > INT_MAX / 4 || path.len > INT_MAX / 4 ||
@@ -23,10 +23,13 @@ static int build(struct ws_page *page, struct ws_slice path, struct ws_slice bod
     if (path.len) memcpy(block, path.data, path.len);
 
     char *head = block + path.len;
-    /* One answer for a connection: the next request comes on another, and a WebSocket needs its own anyway. */
-    int n = snprintf(head, head_max,
-                     "HTTP/1.1 200 OK\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\nConnection: close\r\n%.*s\r\n",
-                     (int)content_type.len, content_type.data, body.len, (int)fields.len, fields.data);
+    /* One answer for a connection: the next request comes on another, and a WebSocket needs its own
+     * anyway. */
+    int n =
+        snprintf(head, head_max,
+                 "HTTP/1.1 200 OK\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\n"
+                 "Connection: close\r\n%.*s\r\n",
+                 (int)content_type.len, content_type.data, body.len, (int)fields.len, fields.data);
     if (n < 0 || (size_t)n >= head_max) {
         free(block);
         return WS_ERR_MEMORY;
@@ -42,12 +45,14 @@ static int build(struct ws_page *page, struct ws_slice path, struct ws_slice bod
 
 static size_t index_of(const struct ws_pages *p, struct ws_slice path) {
     size_t i = 0;
-    while (i < p->n && (p->items[i].path_len != path.len || memcmp(p->items[i].path, path.data, path.len) != 0)) i++;
+    while (i < p->n &&
+           (p->items[i].path_len != path.len || memcmp(p->items[i].path, path.data, path.len) != 0))
+        i++;
     return i;
 }
 
-int ws_pages_add(struct ws_pages *p, struct ws_slice path, struct ws_slice body, struct ws_slice content_type,
-                 struct ws_slice fields) {
+int ws_pages_add(struct ws_pages *p, struct ws_slice path, struct ws_slice body,
+                 struct ws_slice content_type, struct ws_slice fields) {
     struct ws_page page;
     int err = build(&page, path, body, content_type, fields);
     if (err < 0) return err;

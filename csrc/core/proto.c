@@ -1,4 +1,5 @@
-/* proto.c: the WebSocket state machine. See proto.h; what goes out is built here, but queued and sent elsewhere. */
+/* proto.c: the WebSocket state machine. See proto.h; what goes out is built here, but queued and
+ * sent elsewhere. */
 #include "proto.h"
 
 #include "bytes.h"
@@ -26,8 +27,8 @@ struct ws_proto_partial {
     uint8_t control[WS_CONTROL_MAX];
 };
 
-void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd, size_t max_message_size,
-                   uint32_t max_fragments) {
+void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd,
+                   size_t max_message_size, uint32_t max_fragments) {
     memset(p, 0, sizeof *p);
     p->role = (uint8_t)role;
     p->simd = (uint8_t)simd;
@@ -70,40 +71,49 @@ static void fail(struct ws_proto *p, struct ws_proto_event *ev, uint16_t code, c
 }
 
 bool ws_proto_code_is_valid(unsigned code) {
-    /* 7.4.1: 1004, 1005, 1006 and 1015 are never on the wire; IANA has since added 1012-1014. 7.4.2: 0-999 are not used,
-     * 1000-2999 are for the protocol, 3000-4999 for everybody else. */
-    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+    /* 7.4.1: 1004, 1005, 1006 and 1015 are never on the wire; IANA has since added
+     * 1012-1014. 7.4.2: 0-999 are not used, 1000-2999 are for the protocol, 3000-4999 for everybody
+     * else. */
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
 }
 
 /* ---- frame headers ---- */
 
 /* The rules that the first two bytes of a frame can break. True if they are kept. */
-static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second, struct ws_proto_event *ev) {
+static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second,
+                        struct ws_proto_event *ev) {
     uint8_t opcode = first & 0x0F;
     bool fin = (first & 0x80) != 0, masked = (second & 0x80) != 0;
 
-    /* 5.2: RSV "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values." */
+    /* 5.2: RSV "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
+     * values." */
     if (first & 0x70) {
         fail(p, ev, 1002, "a reserved bit is set");
         return false;
     }
-    /* 5.1: "The server MUST close the connection upon receiving a frame that is not masked"; "A client MUST close a
-     * connection if it detects a masked frame." */
+    /* 5.1: "The server MUST close the connection upon receiving a frame that is not masked"; "A
+     * client MUST close a connection if it detects a masked frame." */
     if (masked != (p->role == WS_ROLE_SERVER)) {
         fail(p, ev, 1002, masked ? "a server's frame is masked" : "a client's frame is not masked");
         return false;
     }
     if (ws_frame_is_control(opcode)) {
-        /* 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket Connection_." */
+        /* 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket
+         * Connection_." */
         if (opcode > WS_OPCODE_PONG) fail(p, ev, 1002, "the opcode is reserved");
-        /* 5.5: control frames "MUST have a payload length of 125 bytes or less and MUST NOT be fragmented." */
+        /* 5.5: control frames "MUST have a payload length of 125 bytes or less and MUST NOT be
+         * fragmented." */
         else if (!fin) fail(p, ev, 1002, "a control frame is fragmented");
-        else if ((second & 0x7F) > WS_CONTROL_MAX) fail(p, ev, 1002, "a control frame is longer than 125 bytes");
+        else if ((second & 0x7F) > WS_CONTROL_MAX)
+            fail(p, ev, 1002, "a control frame is longer than 125 bytes");
     } else {
         if (opcode > WS_OPCODE_BINARY) fail(p, ev, 1002, "the opcode is reserved");
         /* 5.4: fragments "MUST NOT be interleaved" and continue a message that has begun. */
-        else if (opcode == WS_OPCODE_CONTINUATION && !p->opcode) fail(p, ev, 1002, "nothing to continue");
-        else if (opcode != WS_OPCODE_CONTINUATION && p->opcode) fail(p, ev, 1002, "the last message is not finished");
+        else if (opcode == WS_OPCODE_CONTINUATION && !p->opcode)
+            fail(p, ev, 1002, "nothing to continue");
+        else if (opcode != WS_OPCODE_CONTINUATION && p->opcode)
+            fail(p, ev, 1002, "the last message is not finished");
     }
     return ev->kind == WS_PROTO_NONE;
 }
@@ -136,7 +146,8 @@ static void begin_frame(struct ws_proto *p, const struct ws_frame *f, struct ws_
 }
 
 /* A header that arrives in pieces: its first bytes wait in the partial. */
-static ptrdiff_t feed_split_header(struct ws_proto *p, const uint8_t *data, size_t len, struct ws_proto_event *ev) {
+static ptrdiff_t feed_split_header(struct ws_proto *p, const uint8_t *data, size_t len,
+                                   struct ws_proto_event *ev) {
     struct ws_proto_partial *part = need_partial(p);
     if (!part) return WS_ERR_MEMORY;
     size_t have = part->header_len, room = sizeof part->header - have;
@@ -144,7 +155,8 @@ static ptrdiff_t feed_split_header(struct ws_proto *p, const uint8_t *data, size
     struct ws_frame f;
 
     memcpy(part->header + have, data, take);
-    if (have + take >= 2 && !judge_start(p, part->header[0], part->header[1], ev)) return (ptrdiff_t)take;
+    if (have + take >= 2 && !judge_start(p, part->header[0], part->header[1], ev))
+        return (ptrdiff_t)take;
     int n = ws_frame_parse(&f, part->header, have + take);
     if (n < 0) {
         fail(p, ev, 1002, "the length is not minimal or out of range");
@@ -160,9 +172,11 @@ static ptrdiff_t feed_split_header(struct ws_proto *p, const uint8_t *data, size
     return (ptrdiff_t)((size_t)n - have);
 }
 
-static ptrdiff_t feed_header(struct ws_proto *p, const uint8_t *data, size_t len, struct ws_proto_event *ev) {
+static ptrdiff_t feed_header(struct ws_proto *p, const uint8_t *data, size_t len,
+                             struct ws_proto_event *ev) {
     struct ws_frame f;
-    if (len < 2 || (p->partial && p->partial->header_len)) return feed_split_header(p, data, len, ev);
+    if (len < 2 || (p->partial && p->partial->header_len))
+        return feed_split_header(p, data, len, ev);
     if (!judge_start(p, data[0], data[1], ev)) return (ptrdiff_t)len;
     int n = ws_frame_parse(&f, data, len);
     if (n == 0) return feed_split_header(p, data, len, ev);
@@ -177,7 +191,8 @@ static void close_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws
     struct ws_utf8 u;
     uint16_t code = 1005; /* 7.1.5: no code in the frame */
     if (len == 1) {
-        fail(p, ev, 1002, "the close frame is cut short"); /* 5.5.1: the body starts with a 2-byte code */
+        fail(p, ev, 1002,
+             "the close frame is cut short"); /* 5.5.1: the body starts with a 2-byte code */
         return;
     }
     if (len >= 2) {
@@ -194,8 +209,8 @@ static void close_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws
         fail(p, ev, 1007, "the close reason is not UTF-8"); /* 5.5.1 and 8.1 */
         return;
     }
-    /* 5.5.1: whoever has sent a Close frame sends no more data frames: nothing behind it is read. The partial (which
-     * may hold this payload) stays until fini. */
+    /* 5.5.1: whoever has sent a Close frame sends no more data frames: nothing behind it is read.
+     * The partial (which may hold this payload) stays until fini. */
     p->state = STATE_ENDED;
     p->ended = true;
     ev->kind = WS_PROTO_CLOSE;
@@ -204,7 +219,8 @@ static void close_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws
     ev->len = len;
 }
 
-static void control_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
+static void control_event(struct ws_proto *p, uint8_t *data, size_t len,
+                          struct ws_proto_event *ev) {
     p->state = STATE_HEADER;
     if (p->frame_opcode == WS_OPCODE_CLOSE) {
         close_event(p, data, len, ev);
@@ -215,7 +231,8 @@ static void control_event(struct ws_proto *p, uint8_t *data, size_t len, struct 
     ev->len = len;
 }
 
-static ptrdiff_t feed_control(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
+static ptrdiff_t feed_control(struct ws_proto *p, uint8_t *data, size_t len,
+                              struct ws_proto_event *ev) {
     size_t take = len < p->frame_left ? len : (size_t)p->frame_left;
     p->key = ws_mask_apply(p->simd, data, data, take, p->key);
     p->frame_left -= take;
@@ -242,7 +259,8 @@ static size_t message_have(const struct ws_proto *p) {
 }
 
 /* The last byte of the message has come. data NULL: it is in the caller's memory. */
-static void message_event(struct ws_proto *p, uint8_t *data, bool owned, struct ws_proto_event *ev) {
+static void message_event(struct ws_proto *p, uint8_t *data, bool owned,
+                          struct ws_proto_event *ev) {
     bool text = p->opcode == WS_OPCODE_TEXT;
     if (text && !ws_utf8_is_complete(&p->utf8)) {
         if (owned) free(data);
@@ -259,8 +277,8 @@ static void message_event(struct ws_proto *p, uint8_t *data, bool owned, struct 
     p->state = STATE_HEADER;
 }
 
-/* Unmasks and validates n bytes that continue the frame. False: not UTF-8 (8.1: "MUST _Fail the WebSocket Connection_",
- * here at the first byte that shows it). */
+/* Unmasks and validates n bytes that continue the frame. False: not UTF-8 (8.1: "MUST _Fail the
+ * WebSocket Connection_", here at the first byte that shows it). */
 static bool take_payload(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_event *ev) {
     if (p->role == WS_ROLE_SERVER) p->key = ws_mask_apply(p->simd, data, data, n, p->key);
     p->frame_left -= n;
@@ -271,7 +289,8 @@ static bool take_payload(struct ws_proto *p, uint8_t *data, size_t n, struct ws_
     return true;
 }
 
-/* An incomplete message: keeps what has come, or asks for memory for all of it once enough has come. */
+/* An incomplete message: keeps what has come, or asks for memory for all of it once enough has
+ * come. */
 static int collect(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_event *ev) {
     bool whole = p->fin && p->n_fragments == 1; /* one frame: its length is the message's */
     bool ask = whole && p->frame_left && message_have(p) >= WS_PROTO_DIRECT_MIN;
@@ -293,7 +312,8 @@ static int collect(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_
     return 0;
 }
 
-static ptrdiff_t feed_payload(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
+static ptrdiff_t feed_payload(struct ws_proto *p, uint8_t *data, size_t len,
+                              struct ws_proto_event *ev) {
     size_t take = len < p->frame_left ? len : (size_t)p->frame_left;
     if (!take_payload(p, data, take, ev)) return (ptrdiff_t)take;
 
@@ -349,7 +369,8 @@ int ws_proto_direct_feed(struct ws_proto *p, size_t n, struct ws_proto_event *ev
     return 0;
 }
 
-static ptrdiff_t feed_direct(struct ws_proto *p, const uint8_t *data, size_t len, struct ws_proto_event *ev) {
+static ptrdiff_t feed_direct(struct ws_proto *p, const uint8_t *data, size_t len,
+                             struct ws_proto_event *ev) {
     size_t take = len < p->frame_left ? len : (size_t)p->frame_left;
     memcpy(p->direct, data, take);
     int err = ws_proto_direct_feed(p, take, ev);
@@ -372,12 +393,15 @@ ptrdiff_t ws_proto_feed(struct ws_proto *p, uint8_t *data, size_t len, struct ws
     size_t used = 0;
     memset(ev, 0, sizeof *ev);
     /* The last event may have pointed into the partial; an idle peer owns no buffer. */
-    if (p->state == STATE_HEADER && p->partial && !p->partial->header_len && !p->partial->message.cap) free_partial(p);
+    if (p->state == STATE_HEADER && p->partial && !p->partial->header_len &&
+        !p->partial->message.cap)
+        free_partial(p);
     /* An empty frame ends with its header: then one step is due although no input is left. */
     while (ev->kind == WS_PROTO_NONE) {
         uint8_t *at = data + used;
         size_t left = len - used;
-        bool due = left > 0 || (p->frame_left == 0 && (p->state == STATE_PAYLOAD || p->state == STATE_CONTROL));
+        bool due = left > 0 ||
+                   (p->frame_left == 0 && (p->state == STATE_PAYLOAD || p->state == STATE_CONTROL));
         ptrdiff_t n;
 
         if (!due) break;
@@ -402,17 +426,19 @@ ptrdiff_t ws_proto_feed(struct ws_proto *p, uint8_t *data, size_t len, struct ws
 
 /* ---- out ---- */
 
-static struct ws_frame out_frame(const struct ws_proto *p, uint8_t opcode, size_t len, uint32_t key) {
+static struct ws_frame out_frame(const struct ws_proto *p, uint8_t opcode, size_t len,
+                                 uint32_t key) {
     bool client = p->role == WS_ROLE_CLIENT; /* 5.1: a client masks all frames, a server none */
-    return (struct ws_frame){.fin = true, .masked = client, .opcode = opcode, .key = client ? key : 0, .len = len};
+    return (struct ws_frame){
+        .fin = true, .masked = client, .opcode = opcode, .key = client ? key : 0, .len = len};
 }
 
 size_t ws_proto_frame_size(const struct ws_proto *p, size_t len) {
     return ws_frame_header_size(len, p->role == WS_ROLE_CLIENT) + len;
 }
 
-size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode, const uint8_t *data, size_t len,
-                            uint32_t key) {
+size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode,
+                            const uint8_t *data, size_t len, uint32_t key) {
     struct ws_frame f = out_frame(p, opcode, len, key);
     size_t header = ws_frame_write(out, &f);
     if (f.masked) ws_mask_apply(p->simd, out + header, data, len, key);
@@ -420,7 +446,8 @@ size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opco
     return header + len;
 }
 
-size_t ws_proto_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code, const char *reason, size_t reason_len) {
+size_t ws_proto_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code, const char *reason,
+                              size_t reason_len) {
     if (code == 1005) return 0;
     if (reason_len > WS_CONTROL_MAX - 2) reason_len = WS_CONTROL_MAX - 2;
     ws_bytes_put16(out, code);

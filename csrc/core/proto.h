@@ -1,11 +1,17 @@
-/* proto.h: one peer's side of a WebSocket connection as a state machine (RFC 6455 sections 5 to 7), server or client role.
+/* proto.h: one peer's side of a WebSocket connection as a state machine (RFC 6455 sections 5 to 7),
+ * server or client role.
  *
  * Bytes in, events out: no socket, no clock, no queue. The caller loops:
  *
- *     while (len) { n = ws_proto_feed(p, data, len, &ev); if (n < 0) …; data += n; len -= n; act on ev }
+ *     while (len) {
+ *         n = ws_proto_feed(p, data, len, &ev);
+ *         data += n, len -= n; (if n >= 0) and act on ev
+ *     }
  *
- * Payloads are unmasked in place and, where a frame is whole in the input, events point into it: no copy. What cannot be delivered yet (a message in
- * fragments or segments) is collected in a buffer that grows with what came, never with what was announced. A peer between messages owns no buffer, from the next feed on. */
+ * Payloads are unmasked in place and, where a frame is whole in the input, events point into it: no
+ * copy. What cannot be delivered yet (a message in fragments or segments) is collected in a buffer
+ * that grows with what came, never with what was announced. A peer between messages owns no buffer,
+ * from the next feed on. */
 #ifndef WS_PROTO_H
 #define WS_PROTO_H
 
@@ -28,11 +34,13 @@ enum ws_proto_kind {
     WS_PROTO_MESSAGE, /* data, len, text, ascii */
     WS_PROTO_PING,    /* data, len <= 125 */
     WS_PROTO_PONG,    /* data, len <= 125 */
-    WS_PROTO_CLOSE,   /* code (1005: empty frame), data and len: the reason. Nothing is read after it */
-    /* A large message has begun: len is its whole size, data what has come of it. The caller answers with
-     * ws_proto_direct or ws_proto_skip before it feeds again. */
+    WS_PROTO_CLOSE, /* code (1005: empty frame), data and len: the reason. Nothing is read after it
+                     */
+    /* A large message has begun: len is its whole size, data what has come of it. The caller
+     * answers with ws_proto_direct or ws_proto_skip before it feeds again. */
     WS_PROTO_BUFFER,
-    /* The peer broke a rule: code to close with, data and len: the reason in words (static). Sticky: nothing is read after it. */
+    /* The peer broke a rule: code to close with, data and len: the reason in words (static).
+       Sticky: nothing is read after it. */
     WS_PROTO_FAIL,
 };
 
@@ -40,9 +48,10 @@ struct ws_proto_event {
     enum ws_proto_kind kind;
     bool text;
     bool ascii;
-    bool owned;    /* data was allocated: the receiver takes it, to free with free() */
+    bool owned; /* data was allocated: the receiver takes it, to free with free() */
     uint16_t code;
-    uint8_t *data; /* else valid as long as the input, or for PING, PONG, CLOSE until the next feed */
+    uint8_t
+        *data; /* not owned: valid as long as the input; of a control frame until the next feed */
     size_t len;
 };
 
@@ -61,38 +70,50 @@ struct ws_proto {
     uint32_t key;         /* turned to the next payload byte of the frame in progress */
     uint32_t n_fragments;
     uint32_t max_fragments;
-    uint64_t frame_left;  /* payload bytes of the frame in progress still to come */
-    uint64_t message_len; /* payload bytes of the message in progress announced so far, all its frames */
+    uint64_t frame_left; /* payload bytes of the frame in progress still to come */
+    uint64_t
+        message_len; /* payload bytes of the message in progress announced so far, all its frames */
     size_t max_message_size;
-    uint8_t *direct; /* borrowed: where the next byte of a large message goes; before the answer: what has come */
+    uint8_t *direct; /* borrowed: where the next byte of a large message goes; before the answer:
+                        what has come */
     struct ws_proto_partial *partial; /* owned */
 };
 
-void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd, size_t max_message_size, uint32_t max_fragments);
+void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd,
+                   size_t max_message_size, uint32_t max_fragments);
 void ws_proto_fini(struct ws_proto *p);
 
-/* Consumes input up to and including one event. Returns the bytes consumed, at most len, or WS_ERR_MEMORY, after which nothing is read any more. The input is overwritten (unmasked).
- * 0 with kind NONE: an answer to WS_PROTO_BUFFER is awaited, or nothing is read any more; the rest of the input is void in the latter case. */
+/* Consumes input up to and including one event. Returns the bytes consumed, at most len, or
+ * WS_ERR_MEMORY, after which nothing is read any more. The input is overwritten (unmasked). 0 with
+ * kind NONE: an answer to WS_PROTO_BUFFER is awaited, or nothing is read any more; the rest of the
+ * input is void in the latter case. */
 ptrdiff_t ws_proto_feed(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev);
 
-/* Answers WS_PROTO_BUFFER: the message is to be received into memory of ev.len bytes at `into`, which stays the caller's.
- * What has come so far is copied there: where ev.data pointed must still be valid. The message's event will have data NULL. */
+/* Answers WS_PROTO_BUFFER: the message is to be received into memory of ev.len bytes at `into`,
+ * which stays the caller's. What has come so far is copied there: where ev.data pointed must still
+ * be valid. The message's event will have data NULL. */
 void ws_proto_direct(struct ws_proto *p, uint8_t *into);
-/* Answers WS_PROTO_BUFFER, also later while the message is received: it is not wanted; it is read and thrown away, without an event. */
+/* Answers WS_PROTO_BUFFER, also later while the message is received: it is not wanted; it is read
+ * and thrown away, without an event. */
 void ws_proto_skip(struct ws_proto *p);
-/* Where the caller may read the next bytes of a large message straight into, and how many; 0 if none. */
+/* Where the caller may read the next bytes of a large message straight into, and how many; 0 if
+ * none. */
 size_t ws_proto_direct_room(const struct ws_proto *p, uint8_t **at);
-/* n bytes were read there: unmasks and validates them. Fills ev like ws_proto_feed. 0, or WS_ERR_ARGUMENT if they were not asked for. */
+/* n bytes were read there: unmasks and validates them. Fills ev like ws_proto_feed. 0, or
+ * WS_ERR_ARGUMENT if they were not asked for. */
 int ws_proto_direct_feed(struct ws_proto *p, size_t n, struct ws_proto_event *ev);
 
-/* A whole outgoing frame of len payload bytes: its size, and the writing of it. A client masks with `key`, which must
- * come from a secure source for each frame (RFC 6455 section 5.3); a server ignores it. Returns the size. */
+/* A whole outgoing frame of len payload bytes: its size, and the writing of it. A client masks with
+ * `key`, which must come from a secure source for each frame (RFC 6455 section 5.3); a server
+ * ignores it. Returns the size. */
 size_t ws_proto_frame_size(const struct ws_proto *p, size_t len);
-size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode, const uint8_t *data, size_t len,
-                            uint32_t key);
+size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode,
+                            const uint8_t *data, size_t len, uint32_t key);
 
-/* Writes a close frame's payload: code (none if 1005) and reason (at most 123 bytes). Returns its length. */
-size_t ws_proto_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code, const char *reason, size_t reason_len);
+/* Writes a close frame's payload: code (none if 1005) and reason (at most 123 bytes). Returns its
+ * length. */
+size_t ws_proto_close_payload(uint8_t out[WS_CONTROL_MAX], uint16_t code, const char *reason,
+                              size_t reason_len);
 /* RFC 6455 section 7.4.1 and 7.4.2: may this code stand in a close frame? */
 bool ws_proto_code_is_valid(unsigned code);
 

@@ -35,7 +35,8 @@ static void free_entries(struct ws_queue *q) {
 /* Room for one more behind the last. */
 static int reserve(struct ws_queue *q) {
     if (q->head + q->n < q->cap) return 0;
-    if (q->head > q->cap / 2) { /* enough room in front: moving is cheaper than growing, and happens seldom */
+    if (q->head >
+        q->cap / 2) { /* enough room in front: moving is cheaper than growing, and happens seldom */
         memmove(q->entries, q->entries + q->head, q->n * sizeof *q->entries);
         q->head = 0;
         return 0;
@@ -64,11 +65,13 @@ int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry) {
     return insert(q, q->n, entry);
 }
 
-int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry, struct ws_queue_sink *sink) {
+int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry,
+                       struct ws_queue_sink *sink) {
     uint32_t at = q->sent ? 1 : 0;
     while (at < q->n && q->entries[q->head + at].kind == WS_QUEUE_HTTP) at++;
     struct ws_queue_entry *there = at < q->n ? &q->entries[q->head + at] : NULL;
-    if (!there || there->kind != WS_QUEUE_PONG || entry->kind != WS_QUEUE_PONG) return insert(q, at, entry);
+    if (!there || there->kind != WS_QUEUE_PONG || entry->kind != WS_QUEUE_PONG)
+        return insert(q, at, entry);
     q->bytes = q->bytes - there->len + entry->len;
     drop(q, there, sink);
     *there = *entry;
@@ -77,7 +80,8 @@ int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry, s
 }
 
 /* Adds one piece without its first `skip` bytes. False if there is no room. */
-static bool add_piece(struct iovec *iov, int *n, int max, const uint8_t *data, size_t len, size_t skip) {
+static bool add_piece(struct iovec *iov, int *n, int max, const uint8_t *data, size_t len,
+                      size_t skip) {
     if (skip >= len) return true;
     data += skip;
     len -= skip;
@@ -102,7 +106,8 @@ int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t
             if (!add_piece(iov, &n, max, m->header, m->header_len, skip)) break;
             skip = skip > m->header_len ? skip - m->header_len : 0;
         }
-        /* A shared block without header may hold several frames: the entry says which bytes are its own. */
+        /* A shared block without header may hold several frames: the entry says which bytes are its
+         * own. */
         const uint8_t *data = m && m->header_len ? m->data : e->data;
         size_t len = m && m->header_len ? m->len : e->len;
         if (!add_piece(iov, &n, max, data, len, skip)) break;
@@ -150,7 +155,8 @@ int ws_queue_settle(struct ws_queue *q) {
         to += e->len;
     }
     q->n_borrowed = 0;
-    ws_msg_unref(block); /* the reference of ws_msg_new; the entries hold theirs, and there is no object */
+    ws_msg_unref(
+        block); /* the reference of ws_msg_new; the entries hold theirs, and there is no object */
     return 0;
 }
 

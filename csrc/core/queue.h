@@ -1,8 +1,9 @@
 /* queue.h: what waits to be written to one connection: frames in order, one entry a frame.
  *
- * Knows no socket: gather shows what to write, consume is told what was written. An entry's bytes live in a counted block
- * (msg.h), or are borrowed: from the loop's arena until the tick ends (ws_queue_settle copies what is left by then), or from
- * memory that outlives the queue. An empty queue owns no memory. */
+ * Knows no socket: gather shows what to write, consume is told what was written. An entry's bytes
+ * live in a counted block (msg.h), or are borrowed: from the loop's arena until the tick ends
+ * (ws_queue_settle copies what is left by then), or from memory that outlives the queue. An empty
+ * queue owns no memory. */
 #ifndef WS_QUEUE_H
 #define WS_QUEUE_H
 
@@ -45,15 +46,20 @@ struct ws_queue_sink {
 /* Gives up a reference; a block that is then nobody's but holds an object goes to the sink. */
 void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m);
 
-/* Appends; takes entry->msg. 0, or WS_ERR_MEMORY (nothing taken). Zeroed memory is an empty queue. */
+/* Appends; takes entry->msg. 0, or WS_ERR_MEMORY (nothing taken). Zeroed memory is an empty queue.
+ */
 int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry);
-/* Puts an entry at the next frame boundary: before everything that is not sealed, behind HTTP. A pong replaces one that waits there. Like push. */
-int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry, struct ws_queue_sink *sink);
-/* Fills at most max pieces (max >= 2), neighbours in memory made one. Returns their number; *total their bytes. */
+/* Puts an entry at the next frame boundary: before everything that is not sealed, behind HTTP. A
+ * pong replaces one that waits there. Like push. */
+int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry,
+                       struct ws_queue_sink *sink);
+/* Fills at most max pieces (max >= 2), neighbours in memory made one. Returns their number; *total
+ * their bytes. */
 int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t *total);
 /* n bytes were written, n <= bytes. Returns how many frames were finished by it. */
 size_t ws_queue_consume(struct ws_queue *q, size_t n, struct ws_queue_sink *sink);
-/* Copies borrowed bytes into a block, so that the arena may be reused. 0 or WS_ERR_MEMORY (queue unchanged). */
+/* Copies borrowed bytes into a block, so that the arena may be reused. 0 or WS_ERR_MEMORY (queue
+ * unchanged). */
 int ws_queue_settle(struct ws_queue *q);
 /* Drops the messages that are not sealed; control frames stay. Returns how many. */
 size_t ws_queue_discard(struct ws_queue *q, struct ws_queue_sink *sink);

@@ -1,4 +1,5 @@
-/* registry.c: open connections by id. See registry.h. Ids are counted up, so their low bits are hash enough. */
+/* registry.c: open connections by id. See registry.h. Ids are counted up, so their low bits are
+ * hash enough. */
 #include "registry.h"
 
 #include "err.h"

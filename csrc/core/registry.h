@@ -1,4 +1,5 @@
-/* registry.h: the open connections, by id and in order of opening. Intrusive; changes in dispatch only. */
+/* registry.h: the open connections, by id and in order of opening. Intrusive; changes in dispatch
+ * only. */
 #ifndef WS_REGISTRY_H
 #define WS_REGISTRY_H
 

@@ -1,4 +1,5 @@
-/* server.c: options, addresses, pages and counters around the loop; the rest of ws.h's server part. */
+/* server.c: options, addresses, pages and counters around the loop; the rest of ws.h's server part.
+ */
 #include "loop.h"
 
 #include <errno.h>
@@ -75,7 +76,8 @@ static void free_list(struct ws_allow_list *list) {
 
 /* ---- life ---- */
 
-struct ws_server *ws_server_new(const struct ws_options *options, const struct ws_handlers *handlers, void *user) {
+struct ws_server *ws_server_new(const struct ws_options *options,
+                                const struct ws_handlers *handlers, void *user) {
     struct ws_server *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->options = *options;
@@ -136,7 +138,8 @@ static bool is_numeric6(const char *host) {
     return strchr(host, ':') != NULL;
 }
 
-/* The default rule for `hosts`: a server that only this machine reaches is called by this machine's names; any other name is DNS rebinding. */
+/* The default rule for `hosts`: a server that only this machine reaches is called by this machine's
+ * names; any other name is DNS rebinding. */
 static int allow_own_hosts(struct ws_server *s, const char *host) {
     char bracketed[300];
     struct ws_slice items[4] = {{"localhost", 9}, {"127.0.0.1", 9}, {"[::1]", 5}};
@@ -169,7 +172,8 @@ int ws_server_bind_tcp(struct ws_server *s, const char *host, uint16_t port, cha
         tell_why(why, where, n, gai);
         return n;
     }
-    for (int i = 0; i < n; i++) l->listeners[i] = (struct ws_listener){.fd = fds[i], .address = addresses[i]};
+    for (int i = 0; i < n; i++)
+        l->listeners[i] = (struct ws_listener){.fd = fds[i], .address = addresses[i]};
     l->n_listeners = n;
     s->port = addresses[0].port;
     int err = allow_own_hosts(s, name);
@@ -191,8 +195,8 @@ int ws_server_bind_unix(struct ws_server *s, const char *path, char why[256]) {
     }
     memcpy(l->unix_path, path, size);
     int fd = ws_sock_bind_unix(path, &l->unix_dev, &l->unix_ino);
-    /* A socket file on which nobody listens looks left behind: the next server would take it. So clients may wait there
-     * already before the loop begins. */
+    /* A socket file on which nobody listens looks left behind: the next server would take it. So
+     * clients may wait there already before the loop begins. */
     if (fd >= 0 && ws_sock_listen(fd, l->listen_backlog) < 0) {
         ws_sock_close(fd);
         fd = WS_ERR_SYSTEM;
@@ -214,8 +218,8 @@ uint16_t ws_server_get_port(const struct ws_server *s) {
 
 /* ---- pages, counters, control ---- */
 
-int ws_server_page(struct ws_server *s, struct ws_slice path, struct ws_slice body, struct ws_slice content_type,
-                   struct ws_slice fields) {
+int ws_server_page(struct ws_server *s, struct ws_slice path, struct ws_slice body,
+                   struct ws_slice content_type, struct ws_slice fields) {
     if (atomic_load(&s->loop.begun)) return WS_ERR_ARGUMENT;
     return ws_pages_add(&s->pages, path, body, content_type, fields);
 }
@@ -266,7 +270,8 @@ struct ws_conn *ws_server_find(const struct ws_server *s, uint64_t id) {
     return c && ws_conn_is_open(c) ? c : NULL;
 }
 
-struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after, bool open_only) {
+struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after,
+                               bool open_only) {
     struct ws_registry_node *node = after ? after->node.next : s->loop.tick.registry.first;
     while (node && open_only && !ws_conn_is_open(ws_conn_of_node(node))) node = node->next;
     return node ? ws_conn_of_node(node) : NULL;

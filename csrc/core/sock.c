@@ -61,7 +61,8 @@ static int set_up_descriptor(int fd) {
     if (fd < 0) return -1;
     int flags = fcntl(fd, F_GETFL);
     if (flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
-        fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) return fd;
+        fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
+        return fd;
     ws_sock_close(fd);
     return -1;
 }
@@ -182,8 +183,9 @@ static int fail_and_close(int fd) {
     return WS_ERR_SYSTEM;
 }
 
-/* SO_REUSEADDR passes over the remains of closed connections, which listen() checks for again. While a socket is
- * bound and does not listen it must be off: Linux would let somebody else bind the same port. */
+/* SO_REUSEADDR passes over the remains of closed connections, which listen() checks for again.
+ * While a socket is bound and does not listen it must be off: Linux would let somebody else bind
+ * the same port. */
 static int set_reuse(int fd, int on) {
     return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ? WS_ERR_SYSTEM : 0;
 }
@@ -196,8 +198,8 @@ static int bind_address(const struct ws_address *wanted, struct ws_address *boun
     if (fd < 0) return WS_ERR_SYSTEM;
     if (set_reuse(fd, 1) < 0) return fail_and_close(fd);
     /* Else [::] would take the port of 0.0.0.0 too, and IPv4 peers would come as ::ffff:a.b.c.d. */
-    if (wanted->family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0) return fail_and_close(fd);
+    if (wanted->family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
+        return fail_and_close(fd);
     address_to_raw(&raw, wanted);
     if (bind(fd, &raw.u.any, raw.len) < 0 || set_reuse(fd, 0) < 0) return fail_and_close(fd);
     raw.len = sizeof raw.u;
@@ -295,8 +297,8 @@ int ws_sock_listen(int fd, int backlog) {
 static int check_stale(const struct raw_address *raw) {
     int fd = open_stream(AF_UNIX);
     if (fd < 0) return WS_ERR_SYSTEM;
-    bool stale = connect(fd, &raw->u.any, raw->len) < 0 &&
-                 (errno == ECONNREFUSED || errno == ENOENT);
+    bool stale =
+        connect(fd, &raw->u.any, raw->len) < 0 && (errno == ECONNREFUSED || errno == ENOENT);
     ws_sock_close(fd);
     if (stale) return 0;
     errno = EADDRINUSE;
@@ -352,7 +354,8 @@ void ws_sock_unlink(const char *path, uint64_t dev, uint64_t ino) {
     struct stat st;
     int saved = errno;
     if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && (uint64_t)st.st_dev == dev &&
-        (uint64_t)st.st_ino == ino) unlink(path);
+        (uint64_t)st.st_ino == ino)
+        unlink(path);
     errno = saved;
 }
 

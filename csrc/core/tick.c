@@ -37,7 +37,8 @@ void ws_tick_fini(struct ws_tick *t) {
 }
 
 void ws_tick_give_back(struct ws_tick *t) {
-    /* Giving back may run the user's code, which may send and so release more: the list is read anew each time. */
+    /* Giving back may run the user's code, which may send and so release more: the list is read
+     * anew each time. */
     while (t->released.first) {
         struct ws_msg *m = t->released.first;
         t->released.first = m->next;
@@ -64,7 +65,8 @@ static bool may_log(struct ws_tick *t, enum ws_line kind) {
     return true;
 }
 
-/* What peers send may stand in a line: nothing in it may move the terminal's cursor or begin another line. */
+/* What peers send may stand in a line: nothing in it may move the terminal's cursor or begin
+ * another line. */
 static void blank_controls(char *line, size_t len) {
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)line[i] < 0x20 || (unsigned char)line[i] >= 0x7F) line[i] = '?';
@@ -72,7 +74,8 @@ static void blank_controls(char *line, size_t len) {
 
 void ws_tick_log(struct ws_tick *t, enum ws_line kind, enum ws_log level, const char *format, ...) {
     char line[LINE_MAX];
-    if ((int)level < atomic_load_explicit(t->log_level, memory_order_relaxed) || !may_log(t, kind)) return;
+    if ((int)level < atomic_load_explicit(t->log_level, memory_order_relaxed) || !may_log(t, kind))
+        return;
     va_list args;
     va_start(args, format);
     int n = vsnprintf(line, sizeof line, format, args);
@@ -80,6 +83,7 @@ void ws_tick_log(struct ws_tick *t, enum ws_line kind, enum ws_log level, const 
     if (n < 0) return;
     size_t len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
     blank_controls(line, len);
-    struct ws_event ev = {.kind = WS_EVENT_LOG, .code = (uint16_t)level, .data = (uint8_t *)line, .len = len};
+    struct ws_event ev = {
+        .kind = WS_EVENT_LOG, .code = (uint16_t)level, .data = (uint8_t *)line, .len = len};
     if (ws_batch_push_owned(&t->batch, &ev) < 0) ws_count(&t->counters->suppressed_lines, 1);
 }

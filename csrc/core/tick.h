@@ -1,5 +1,6 @@
-/* tick.h: what all connections of one loop share: the arenas, the batch and the lists of one iteration, and the loop's clock, wheel and
- * mailbox. The loop owns it; connections borrow it. So conn.c needs to know nothing of the loop. */
+/* tick.h: what all connections of one loop share: the arenas, the batch and the lists of one
+ * iteration, and the loop's clock, wheel and mailbox. The loop owns it; connections borrow it. So
+ * conn.c needs to know nothing of the loop. */
 #ifndef WS_TICK_H
 #define WS_TICK_H
 
@@ -16,11 +17,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define WS_TICK_READ_MAX (256u * 1024) /* bytes read from a connection in a turn, so that none starves */
+#define WS_TICK_READ_MAX                                                                           \
+    (256u * 1024) /* bytes read from a connection in a turn, so that none starves */
 #define WS_TICK_ARENA_IN (1024u * 1024)
 #define WS_TICK_ARENA_OUT (256u * 1024)
-#define WS_TICK_EVENTS_MAX 16384u       /* events after which the batch is dispatched first */
-#define WS_TICK_RELEASE_MAX (1024u * 1024) /* bytes held by the release list that force a dispatch */
+#define WS_TICK_EVENTS_MAX 16384u /* events after which the batch is dispatched first */
+#define WS_TICK_RELEASE_MAX                                                                        \
+    (1024u * 1024) /* bytes held by the release list that force a dispatch */
 
 /* Memory that is given out front to back and taken back all at once. */
 struct ws_arena {
@@ -36,15 +39,18 @@ static inline uint8_t *ws_arena_take(struct ws_arena *a, size_t len) {
     return p;
 }
 
-/* Counters that only the owner thread changes and any thread reads: no locked instruction is needed. */
+/* Counters that only the owner thread changes and any thread reads: no locked instruction is
+ * needed. */
 typedef _Atomic uint64_t ws_counter;
 
 static inline void ws_count(ws_counter *c, uint64_t n) {
-    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
 struct ws_counters {
-    ws_counter accepted, shed, refused, opened, closed, received, sent, dropped_received, dropped_sent, suppressed_lines;
+    ws_counter accepted, shed, refused, opened, closed, received, sent, dropped_received,
+        dropped_sent, suppressed_lines;
     ws_counter dropped_posted; /* refused on other threads: changed by atomic addition */
 };
 
@@ -79,7 +85,8 @@ struct ws_tick {
     struct ws_arena in, out;
     struct ws_batch batch;
     struct ws_registry registry;
-    _Atomic size_t n_open; /* connections whose `open` is set: those of the registry that nobody has closed yet */
+    _Atomic size_t n_open; /* connections whose `open` is set: those of the registry that nobody has
+                              closed yet */
 
     struct ws_conn *touched; /* to be flushed; linked by next_touched */
     struct ws_conn *ready;   /* hold bytes or events from before; linked by next_ready */
@@ -92,7 +99,8 @@ struct ws_tick {
     uint8_t n_lines[WS_LINES];
 };
 
-/* What must be in place before connections come: arenas, clock, wheel. 0 or WS_ERR_MEMORY; fini in any case. */
+/* What must be in place before connections come: arenas, clock, wheel. 0 or WS_ERR_MEMORY; fini in
+ * any case. */
 int ws_tick_init(struct ws_tick *t);
 void ws_tick_fini(struct ws_tick *t);
 void ws_tick_read_clock(struct ws_tick *t);
@@ -101,7 +109,9 @@ static inline bool ws_tick_is_owner(const struct ws_tick *t) {
 }
 /* Gives everything on the release list back. In dispatch. */
 void ws_tick_give_back(struct ws_tick *t);
-/* Makes a log line as an event of the batch: 10 a second for each kind, the rest is counted. printf-like. */
-__attribute__((format(printf, 4, 5))) void ws_tick_log(struct ws_tick *t, enum ws_line kind, enum ws_log level, const char *format, ...);
+/* Makes a log line as an event of the batch: 10 a second for each kind, the rest is counted.
+ * printf-like. */
+__attribute__((format(printf, 4, 5))) void ws_tick_log(struct ws_tick *t, enum ws_line kind,
+                                                       enum ws_log level, const char *format, ...);
 
 #endif

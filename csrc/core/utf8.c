@@ -47,14 +47,14 @@ enum { ASCII, T80, T90, TA0, NEVER, LEAD2, E0, LEAD3, ED, F0, LEAD4, F4, CLASSES
 #define X64(c) X16(c), X16(c), X16(c), X16(c)
 
 static const uint8_t classes[256] = {
-    X64(ASCII), X64(ASCII),                     /* 00-7F */
-    X16(T80), X16(T90), X16(TA0), X16(TA0),     /* 80-BF */
-    NEVER, NEVER, LEAD2, LEAD2, X4(LEAD2),      /* C0-C7 */
-    X4(LEAD2), X4(LEAD2), X16(LEAD2),           /* C8-DF */
-    E0, LEAD3, LEAD3, LEAD3, X4(LEAD3),         /* E0-E7 */
-    X4(LEAD3), LEAD3, ED, LEAD3, LEAD3,         /* E8-EF */
-    F0, LEAD4, LEAD4, LEAD4,                    /* F0-F3 */
-    F4, NEVER, NEVER, NEVER, X4(NEVER), X4(NEVER), /* F4-FF */
+    X64(ASCII), X64(ASCII),                                             /* 00-7F */
+    X16(T80),   X16(T90),   X16(TA0),   X16(TA0),                       /* 80-BF */
+    NEVER,      NEVER,      LEAD2,      LEAD2,    X4(LEAD2),            /* C0-C7 */
+    X4(LEAD2),  X4(LEAD2),  X16(LEAD2),                                 /* C8-DF */
+    E0,         LEAD3,      LEAD3,      LEAD3,    X4(LEAD3),            /* E0-E7 */
+    X4(LEAD3),  LEAD3,      ED,         LEAD3,    LEAD3,                /* E8-EF */
+    F0,         LEAD4,      LEAD4,      LEAD4,                          /* F0-F3 */
+    F4,         NEVER,      NEVER,      NEVER,    X4(NEVER), X4(NEVER), /* F4-FF */
 };
 
 /* The states that follow, in the order of the states above. */
@@ -108,8 +108,7 @@ static size_t ascii_portable(const uint8_t *data, size_t len) {
 /* Both look at the last bytes with a word that ends where they end: the bytes it sees a second time
  * are known to be ASCII. */
 
-__attribute__((target("sse2")))
-static size_t ascii_sse2(const uint8_t *data, size_t len) {
+__attribute__((target("sse2"))) static size_t ascii_sse2(const uint8_t *data, size_t len) {
     if (len < 16) return ascii_portable(data, len);
     size_t i = 0;
     for (; len - i >= 64; i += 64) {
@@ -125,8 +124,7 @@ static size_t ascii_sse2(const uint8_t *data, size_t len) {
     return high ? len - 16 + (size_t)__builtin_ctz((unsigned)high) : len;
 }
 
-__attribute__((target("avx2")))
-static size_t ascii_avx2(const uint8_t *data, size_t len) {
+__attribute__((target("avx2"))) static size_t ascii_avx2(const uint8_t *data, size_t len) {
     if (len < 32) return ascii_sse2(data, len);
     size_t i = 0;
     for (; len - i >= 128; i += 128) {

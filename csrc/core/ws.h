@@ -7,18 +7,20 @@
  *             if (ws_loop_io(loop)) ws_loop_dispatch(loop);
  *     ws_loop_end(loop);
  *
- * ws_loop_io flushes, waits, reads and parses, and calls nobody; ws_loop_dispatch calls the handlers for what
- * was read and makes no system call on a connection (but to write where a backlog policy is about to act). So
- * whoever holds a lock for the handlers' sake (Python's GIL) needs it in ws_loop_dispatch only.
+ * ws_loop_io flushes, waits, reads and parses, and calls nobody; ws_loop_dispatch calls the
+ * handlers for what was read and makes no system call on a connection (but to write where a backlog
+ * policy is about to act). So whoever holds a lock for the handlers' sake (Python's GIL) needs it
+ * in ws_loop_dispatch only.
  *
  * Threads. The thread that called ws_loop_begin owns the loop. A prototype below is marked
  *   [direct]    owner thread only, in a handler or between io and dispatch
  *   [mailbox]   any thread; on the owner thread applied at once, elsewhere posted to the loop
  *   [snapshot]  any thread; reads atomics
  *
- * Lifetime. Nothing is freed inside a handler: any handler may close any connection or stop the server. A connection is counted:
- * the loop holds one reference from accept until the connection has left it, the caller takes others with ws_conn_ref. The memory of
- * a connection may outlive its loop's run, but not its server. */
+ * Lifetime. Nothing is freed inside a handler: any handler may close any connection or stop the
+ * server. A connection is counted: the loop holds one reference from accept until the connection
+ * has left it, the caller takes others with ws_conn_ref. The memory of a connection may outlive its
+ * loop's run, but not its server. */
 #ifndef WS_H
 #define WS_H
 
@@ -60,12 +62,13 @@ void ws_options_init(struct ws_options *o);
 
 /* ---- what the handlers get ---- */
 
+/* If object is not NULL, data is inside this object of new_buffer's, and the handler takes it. */
 struct ws_message {
     const uint8_t *data; /* valid until the handler returns */
     size_t len;
-    bool text;    /* UTF-8, validated; else binary */
-    bool ascii;   /* text, and every byte below 0x80 */
-    void *object; /* not NULL: data is inside this object of new_buffer's, which the handler takes */
+    bool text;  /* UTF-8, validated; else binary */
+    bool ascii; /* text, and every byte below 0x80 */
+    void *object;
 };
 
 /* Why a connection ended. The order is that of ws_close_kind_name. */
@@ -82,15 +85,16 @@ enum ws_close_kind {
     WS_CLOSE_SHUTDOWN,
 };
 
-/* "peer", "local", "error", "eof", "reset", "protocol", "limit", "backlog", "shutdown"; NULL for NONE. */
+/* "peer", "local", "error", "eof", "reset", "protocol", "limit", "backlog", "shutdown"; NULL for
+ * NONE. */
 const char *ws_close_kind_name(enum ws_close_kind kind);
 
 #define WS_CLOSE_REASON_MAX 123
 
 struct ws_close {
-    uint16_t code;           /* the peer's code; 1005 if its close frame was empty; 1006 if there was none */
-    uint16_t sent_code;      /* of our close frame; 0 if none was queued, 1005 if it is empty */
-    struct ws_slice reason;  /* UTF-8; valid as long as the connection */
+    uint16_t code; /* the peer's code; 1005 if its close frame was empty; 1006 if there was none */
+    uint16_t sent_code;     /* of our close frame; 0 if none was queued, 1005 if it is empty */
+    struct ws_slice reason; /* UTF-8; valid as long as the connection */
     struct ws_slice sent_reason;
     enum ws_close_kind kind;
 };
@@ -98,20 +102,23 @@ struct ws_close {
 /* Levels as in Python's logging. */
 enum ws_log { WS_LOG_DEBUG = 10, WS_LOG_INFO = 20, WS_LOG_WARNING = 30, WS_LOG_ERROR = 40 };
 
-/* Every function is called from ws_loop_dispatch, on the owner thread; release also from ws_loop_end and ws_server_free. Each on_… may be NULL.
- * new_buffer and release come together: without them a message that would need memory of theirs ends its connection with 1011, and
+/* Every function is called from ws_loop_dispatch, on the owner thread; release also from
+ * ws_loop_end and ws_server_free. Each on_… may be NULL. new_buffer and release come together:
+ * without them a message that would need memory of theirs ends its connection with 1011, and
  * ws_payload.object may not be used. */
 struct ws_handlers {
     void (*on_open)(void *user, struct ws_conn *conn);
     void (*on_message)(void *user, struct ws_conn *conn, const struct ws_message *message);
-    /* Once for each on_open, last. Whatever the caller keeps for the connection (ws_conn_set_user) is given up here or later by itself. */
+    /* Once for each on_open, last. Whatever the caller keeps for the connection (ws_conn_set_user)
+     * is given up here or later by itself. */
     void (*on_close)(void *user, struct ws_conn *conn, const struct ws_close *close);
     /* The queue fell to half of high_water or less after ws_conn_send had returned WS_SENT_OVER. */
     void (*on_drain)(void *user, struct ws_conn *conn);
     /* A line for the log: printable ASCII, anything else in it is a question mark. */
     void (*on_log)(void *user, enum ws_log level, struct ws_slice line);
-    /* An object with room for len bytes that a large message is received into, and where the bytes start. NULL: out of memory (the connection
-     * is closed with 1011). It comes back by ws_message.object or by release, exactly once. */
+    /* An object with room for len bytes that a large message is received into, and where the bytes
+     * start. NULL: out of memory (the connection is closed with 1011). It comes back by
+     * ws_message.object or by release, exactly once. */
     void *(*new_buffer)(void *user, size_t len, bool text, uint8_t **data);
     /* Gives back an object of new_buffer or of ws_payload.object. */
     void (*release)(void *user, void *object);
@@ -120,23 +127,30 @@ struct ws_handlers {
 /* ---- server ---- */
 
 /* Copies options, lists included, and handlers; opens nothing. NULL: out of memory. */
-struct ws_server *ws_server_new(const struct ws_options *options, const struct ws_handlers *handlers, void *user);
-/* Closes what is open without ceremony and frees everything. Not while the loop runs; handlers.release is called for objects still held. */
+struct ws_server *ws_server_new(const struct ws_options *options,
+                                const struct ws_handlers *handlers, void *user);
+/* Closes what is open without ceremony and frees everything. Not while the loop runs;
+ * handlers.release is called for objects still held. */
 void ws_server_free(struct ws_server *s);
 
-/* Reserves the address; connections are taken from ws_loop_begin on. Either one, once (again: WS_ERR_ARGUMENT). 0, WS_ERR_SYSTEM (errno),
- * WS_ERR_RESOLVE, WS_ERR_MEMORY; why (room 256) names the address and the cause in words. [direct] */
+/* Reserves the address; connections are taken from ws_loop_begin on. Either one, once (again:
+ * WS_ERR_ARGUMENT). 0, WS_ERR_SYSTEM (errno), WS_ERR_RESOLVE, WS_ERR_MEMORY; why (room 256) names
+ * the address and the cause in words. [direct] */
 int ws_server_bind_tcp(struct ws_server *s, const char *host, uint16_t port, char why[256]);
 int ws_server_bind_unix(struct ws_server *s, const char *path, char why[256]);
 /* The TCP port bound, also when port 0 was asked for; 0 for a Unix socket. [snapshot] */
 uint16_t ws_server_get_port(const struct ws_server *s);
 
-/* A fixed answer to GET and HEAD for a path (exact, before '?'). `fields` are further header lines, each with CRLF, checked by the caller; content_type
- * too. Copies everything; a second call with the same path replaces the page. Before ws_loop_begin only: WS_ERR_ARGUMENT later; WS_ERR_MEMORY. */
-int ws_server_page(struct ws_server *s, struct ws_slice path, struct ws_slice body, struct ws_slice content_type, struct ws_slice fields);
+/* A fixed answer to GET and HEAD for a path (exact, before '?'). `fields` are further header lines,
+ * each with CRLF, checked by the caller; content_type too. Copies everything; a second call with
+ * the same path replaces the page. Before ws_loop_begin only: WS_ERR_ARGUMENT later; WS_ERR_MEMORY.
+ */
+int ws_server_page(struct ws_server *s, struct ws_slice path, struct ws_slice body,
+                   struct ws_slice content_type, struct ws_slice fields);
 
-/* Stops: no more accepts, every connection is closed with 1001, the loop is done when all have ended or at shutdown_timeout. Before begin: the loop is done at
- * once. Again: nothing. [mailbox; also from a signal handler] */
+/* Stops: no more accepts, every connection is closed with 1001, the loop is done when all have
+ * ended or at shutdown_timeout. Before begin: the loop is done at once. Again: nothing. [mailbox;
+ * also from a signal handler] */
 void ws_server_stop(struct ws_server *s);
 /* Whether it was asked to stop. [snapshot] */
 bool ws_server_is_stopping(const struct ws_server *s);
@@ -145,40 +159,47 @@ void ws_server_set_log_level(struct ws_server *s, int level);
 
 /* Counters since the start. [snapshot] */
 struct ws_stats {
-    uint64_t accepted;         /* connections taken from a listener */
-    uint64_t shed;             /* answered 503: max_connections, or no descriptors or memory (those were not accepted) */
-    uint64_t refused;          /* handshakes answered with an error, time-outs included */
-    uint64_t opened;           /* handshakes answered with 101 */
-    uint64_t closed;           /* of those, ended */
-    uint64_t received;         /* messages for on_message, also if there is none */
-    uint64_t sent;             /* messages queued */
+    uint64_t accepted; /* connections taken from a listener */
+    uint64_t shed;     /* answered 503: max_connections, or no descriptors or memory (those were not
+                          accepted) */
+    uint64_t refused;  /* handshakes answered with an error, time-outs included */
+    uint64_t opened;   /* handshakes answered with 101 */
+    uint64_t closed;   /* of those, ended */
+    uint64_t received; /* messages for on_message, also if there is none */
+    uint64_t sent;     /* messages queued */
     uint64_t dropped_received; /* messages that came after a local close */
-    uint64_t dropped_sent;     /* messages to a peer that had gone, refused at max_backlog, or discarded with a queue */
+    uint64_t dropped_sent; /* messages to a peer that had gone, refused at max_backlog, or discarded
+                              with a queue */
     uint64_t suppressed_lines; /* log lines over the rate limit */
 };
 void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out);
 
-/* In the child after fork(): closes the inherited descriptors raw (no epoll_ctl, no shutdown); the loop is done, every connection is closed for its users, no handler is called. */
+/* In the child after fork(): closes the inherited descriptors raw (no epoll_ctl, no shutdown); the
+ * loop is done, every connection is closed for its users, no handler is called. */
 void ws_server_abandon(struct ws_server *s);
 
-/* Open connections: from the start of on_open to the local close or the start of on_close, as ws_conn_is_open says. The count is a [snapshot]; the
- * set is [direct]: it changes in dispatch only, so a lock that dispatch holds makes it safe elsewhere. */
+/* Open connections: from the start of on_open to the local close or the start of on_close, as
+ * ws_conn_is_open says. The count is a [snapshot]; the set is [direct]: it changes in dispatch
+ * only, so a lock that dispatch holds makes it safe elsewhere. */
 size_t ws_server_count(const struct ws_server *s);
 struct ws_conn *ws_server_find(const struct ws_server *s, uint64_t id); /* borrowed, or NULL */
-/* Iterates in order of opening: NULL gives the first, the last gives NULL. Without open_only also those that are closed and whose on_close is
- * still to come. */
-struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after, bool open_only);
+/* Iterates in order of opening: NULL gives the first, the last gives NULL. Without open_only also
+ * those that are closed and whose on_close is still to come. */
+struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *after,
+                               bool open_only);
 
 /* ---- loop ---- */
 
 struct ws_loop *ws_server_loop(struct ws_server *s);
-/* Makes the calling thread the owner, opens poller, mailbox and listeners, and raises the process's soft RLIMIT_NOFILE to the hard one. 0 or an error
- * (why: room 256), after which ws_loop_end is to be called too. Once: again is WS_ERR_ARGUMENT, and changes nothing. */
+/* Makes the calling thread the owner, opens poller, mailbox and listeners, and raises the process's
+ * soft RLIMIT_NOFILE to the hard one. 0 or an error (why: room 256), after which ws_loop_end is to
+ * be called too. Once: again is WS_ERR_ARGUMENT, and changes nothing. */
 int ws_loop_begin(struct ws_loop *l, char why[256]);
 /* Name of the strategy in use ("epoll" …), after begin. */
 const char *ws_loop_strategy(const struct ws_loop *l);
-/* A descriptor of the caller's that ends a wait when it is readable; the loop empties it and ws_loop_io returns 1, so that ws_loop_dispatch's caller may look. -1: none.
- * After begin. 0 or the poller's error. [direct] */
+/* A descriptor of the caller's that ends a wait when it is readable; the loop empties it and
+ * ws_loop_io returns 1, so that ws_loop_dispatch's caller may look. -1: none. After begin. 0 or the
+ * poller's error. [direct] */
 int ws_loop_watch(struct ws_loop *l, int fd);
 /* Flush, wait, read, parse. 1 if ws_loop_dispatch has something to do, else 0. [direct] */
 int ws_loop_io(struct ws_loop *l);
@@ -198,32 +219,39 @@ struct ws_payload {
     const uint8_t *data;
     size_t len;
     bool text;    /* else binary */
-    void *object; /* not NULL: data stays valid while this is held; sent from there without a copy. NULL: data is copied */
+    void *object; /* not NULL: data stays valid while this is held; sent from there without a copy.
+                     NULL: data is copied */
 };
 
 enum ws_sent {
-    WS_SENT_OVER = 0,    /* queued; the queue is above high_water: slow down */
-    WS_SENT = 1,         /* queued */
-    WS_SENT_DROPPED = 2, /* not queued: the peer has gone, or the backlog's bound was reached; counted */
+    WS_SENT_OVER = 0, /* queued; the queue is above high_water: slow down */
+    WS_SENT = 1,      /* queued */
+    WS_SENT_DROPPED =
+        2, /* not queued: the peer has gone, or the backlog's bound was reached; counted */
 };
 
-/* Queues one message. An enum ws_sent, WS_ERR_CLOSED or WS_ERR_MEMORY. The object is taken if the result is WS_SENT or WS_SENT_OVER, else it
- * stays the caller's. [mailbox] */
+/* Queues one message. An enum ws_sent, WS_ERR_CLOSED or WS_ERR_MEMORY. The object is taken if the
+ * result is WS_SENT or WS_SENT_OVER, else it stays the caller's. [mailbox] */
 int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload);
-/* Queues a close frame behind what was sent before and ends the connection's open state. The code is one that may be sent (ws_close_code_is_sendable), reason is UTF-8 of at most
- * 123 bytes: the caller has checked both. 0, also for a second close; WS_ERR_MEMORY (still open; not for a kind other than LOCAL). [mailbox] */
-int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason, enum ws_close_kind kind);
+/* Queues a close frame behind what was sent before and ends the connection's open state. The code
+ * is one that may be sent (ws_close_code_is_sendable), reason is UTF-8 of at most 123 bytes: the
+ * caller has checked both. 0, also for a second close; WS_ERR_MEMORY (still open; not for a kind
+ * other than LOCAL). [mailbox] */
+int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason,
+                  enum ws_close_kind kind);
 /* RFC 6455 section 7.4: 1000-1003, 1007-1014, 3000-4999. */
 bool ws_close_code_is_sendable(int code);
 
-uint64_t ws_conn_id(const struct ws_conn *c);                                 /* [snapshot] */
-bool ws_conn_is_open(const struct ws_conn *c);                                /* [snapshot] */
-size_t ws_conn_backlog(const struct ws_conn *c);                              /* bytes queued, posted ones included [snapshot] */
-void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out);    /* [snapshot] */
-/* The request head, exact, as ws_http_head_parse takes it; valid as long as the connection. [snapshot] */
+uint64_t ws_conn_id(const struct ws_conn *c);    /* [snapshot] */
+bool ws_conn_is_open(const struct ws_conn *c);   /* [snapshot] */
+size_t ws_conn_backlog(const struct ws_conn *c); /* bytes queued, posted ones included [snapshot] */
+void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out); /* [snapshot] */
+/* The request head, exact, as ws_http_head_parse takes it; valid as long as the connection.
+ * [snapshot] */
 struct ws_slice ws_conn_get_head(const struct ws_conn *c);
-/* True from the start of on_close on, when nothing of it changes any more. Before: false, and sent_code, sent_reason and kind are those of the first
- * local close, if there was one. [snapshot] */
+/* True from the start of on_close on, when nothing of it changes any more. Before: false, and
+ * sent_code, sent_reason and kind are those of the first local close, if there was one. [snapshot]
+ */
 bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out);
 
 /* The caller's own pointer, NULL at first; the core never looks at it. [direct] */

@@ -5,10 +5,9 @@
 #include "server_type.h"
 
 struct ws_conn_object {
-    PyObject_HEAD
-    struct ws_conn *core;            /* a counted reference */
-    struct ws_server_object *server; /* owned: the core's server has to outlive core */
-    PyObject *dict;                  /* owned; NULL until an attribute is set */
+    PyObject_HEAD struct ws_conn *core; /* a counted reference */
+    struct ws_server_object *server;    /* owned: the core's server has to outlive core */
+    PyObject *dict;                     /* owned; NULL until an attribute is set */
     PyObject *weakrefs;
     PyObject *headers; /* owned; NULL until asked for */
 };

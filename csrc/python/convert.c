@@ -26,10 +26,9 @@ static PyObject *text_from(const uint8_t *data, size_t len, bool ascii) {
 PyObject *ws_convert_message(const struct ws_message *message) {
     PyObject *object = message->object;
     if (object && (!message->text || message->ascii)) return object;
-    PyObject *value = message->text
-                          ? text_from(message->data, message->len, message->ascii)
-                          : PyBytes_FromStringAndSize((const char *)message->data,
-                                                      (Py_ssize_t)message->len);
+    PyObject *value = message->text ? text_from(message->data, message->len, message->ascii)
+                                    : PyBytes_FromStringAndSize((const char *)message->data,
+                                                                (Py_ssize_t)message->len);
     /* A str made for ASCII that was filled with other UTF-8: nobody has seen it. */
     Py_XDECREF(object);
     return value;

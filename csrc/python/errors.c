@@ -46,9 +46,8 @@ void ws_errors_raise_why(int err, int errnum, const char *why) {
     /* "replace": the text may hold a file's name, and may have been cut inside a character. */
     PyObject *text = PyUnicode_DecodeUTF8(why, (Py_ssize_t)strlen(why), "replace");
     if (!text) return;
-    PyObject *exc = err == WS_ERR_SYSTEM
-                        ? PyObject_CallFunction(PyExc_OSError, "iO", errnum, text)
-                        : PyObject_CallOneArg(PyExc_OSError, text);
+    PyObject *exc = err == WS_ERR_SYSTEM ? PyObject_CallFunction(PyExc_OSError, "iO", errnum, text)
+                                         : PyObject_CallOneArg(PyExc_OSError, text);
     Py_DECREF(text);
     if (exc) ws_errors_give(exc);
 }

@@ -62,14 +62,10 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "wspy._core",
-    .m_doc = module_doc,
-    .m_size = sizeof(struct ws_state),
-    .m_slots = slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-    .m_free = module_free,
+    PyModuleDef_HEAD_INIT,   .m_name = "wspy._core",
+    .m_doc = module_doc,     .m_size = sizeof(struct ws_state),
+    .m_slots = slots,        .m_traverse = module_traverse,
+    .m_clear = module_clear, .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit__core(void);

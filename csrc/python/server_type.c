@@ -320,7 +320,8 @@ static PyObject *server_abandon(struct ws_server_object *self, PyObject *ignored
     if (!has_core(self)) return NULL;
     ws_server_abandon(self->core);
     ws_events_forget(self);
-    if (self->phase != WS_SERVER_RUNNING) self->phase = WS_SERVER_ENDED; /* run() would have nothing to run */
+    if (self->phase != WS_SERVER_RUNNING)
+        self->phase = WS_SERVER_ENDED; /* run() would have nothing to run */
     Py_RETURN_NONE;
 }
 
@@ -405,8 +406,7 @@ static PyMethodDef methods[] = {
     {"_page", (PyCFunction)server_page, METH_VARARGS, page_doc},
     {"_set_handler", (PyCFunction)server_set_handler, METH_VARARGS, set_handler_doc},
     {"_get_handler", (PyCFunction)server_get_handler, METH_VARARGS, get_handler_doc},
-    {"_set_log_level", (PyCFunction)server_set_log_level, METH_VARARGS,
-     set_log_level_doc},
+    {"_set_log_level", (PyCFunction)server_set_log_level, METH_VARARGS, set_log_level_doc},
     {"_run", (PyCFunction)server_run, METH_VARARGS, run_doc},
     {"stop", (PyCFunction)server_stop, METH_NOARGS, stop_doc},
     {"_abandon", (PyCFunction)server_abandon, METH_NOARGS, abandon_doc},
@@ -436,25 +436,17 @@ static PyMemberDef members[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, (void *)server_doc},
-    {Py_tp_new, server_new},
-    {Py_tp_init, server_init},
-    {Py_tp_dealloc, server_dealloc},
-    {Py_tp_traverse, server_traverse},
-    {Py_tp_clear, server_clear},
-    {Py_tp_methods, methods},
-    {Py_tp_getset, properties},
-    {Py_tp_members, members},
-    {Py_sq_length, server_length},
-    {Py_nb_bool, server_bool},
-    {0, NULL},
+    {Py_tp_doc, (void *)server_doc}, {Py_tp_new, server_new},           {Py_tp_init, server_init},
+    {Py_tp_dealloc, server_dealloc}, {Py_tp_traverse, server_traverse}, {Py_tp_clear, server_clear},
+    {Py_tp_methods, methods},        {Py_tp_getset, properties},        {Py_tp_members, members},
+    {Py_sq_length, server_length},   {Py_nb_bool, server_bool},         {0, NULL},
 };
 
 static PyType_Spec spec = {
     .name = "wspy._core.Server",
     .basicsize = sizeof(struct ws_server_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE |
-             Py_TPFLAGS_IMMUTABLETYPE,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = slots,
 };
 

@@ -21,11 +21,10 @@ enum ws_server_phase { WS_SERVER_NEW, WS_SERVER_BINDING, WS_SERVER_RUNNING, WS_S
 
 /* Every member is read and written with the GIL held. */
 struct ws_server_object {
-    PyObject_HEAD
-    const struct ws_state *state; /* borrowed: of the module, which the type holds */
-    struct ws_server *core;       /* owned; NULL before __init__ */
-    PyObject *handlers[WS_HANDLER_COUNT]; /* owned; NULL: not set */
-    PyObject *failure;   /* owned: what _run will raise, or NULL */
+    PyObject_HEAD const struct ws_state *state; /* borrowed: of the module, which the type holds */
+    struct ws_server *core;                     /* owned; NULL before __init__ */
+    PyObject *handlers[WS_HANDLER_COUNT];       /* owned; NULL: not set */
+    PyObject *failure;                          /* owned: what _run will raise, or NULL */
     PyObject *weakrefs;
     const char *strategy; /* static: the one asked for, then the one in use */
     enum ws_server_phase phase;

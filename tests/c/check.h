@@ -1,6 +1,6 @@
-/* check.h: what the C tests share. A test program is a file with static void test_*(void) functions and
- * a main() that calls RUN for each and returns check_done(). Built with ASan and UBSan by tests/test_c.py, which also counts the lines
- * "ok NAME" on standard output. */
+/* check.h: what the C tests share. A test program is a file with static void test_*(void) functions
+ * and a main() that calls RUN for each and returns check_done(). Built with ASan and UBSan by
+ * tests/test_c.py, which also counts the lines "ok NAME" on standard output. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -16,7 +16,7 @@ static int check_failures;
 #define CHECK(cond)                                                                                \
     do {                                                                                           \
         if (!(cond)) {                                                                             \
-            fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, __LINE__, __func__, #cond);      \
+            fprintf(stderr, "%s:%d: %s: failed: %s\n", __FILE__, __LINE__, __func__, #cond);       \
             check_failures++;                                                                      \
         }                                                                                          \
     } while (0)
@@ -49,7 +49,8 @@ struct check_page {
     size_t size;
 };
 
-/* A copy of len bytes that ends exactly at the page's end; len may be 0 (then the pointer is the end itself). */
+/* A copy of len bytes that ends exactly at the page's end; len may be 0 (then the pointer is the
+ * end itself). */
 static inline uint8_t *check_page_copy(struct check_page *p, const void *data, size_t len) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t room = (len + page - 1) / page * page;

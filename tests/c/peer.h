@@ -155,8 +155,7 @@ static inline void rig_on_close(void *user, struct ws_conn *c, const struct ws_c
     CHECK(!ws_conn_is_open(c));
     line_add(&r->told, "close%llu:%u/%u:%.*s/%.*s:%s;", (unsigned long long)ws_conn_id(c),
              close->code, close->sent_code, (int)close->reason.len, close->reason.data,
-             (int)close->sent_reason.len, close->sent_reason.data,
-             ws_close_kind_name(close->kind));
+             (int)close->sent_reason.len, close->sent_reason.data, ws_close_kind_name(close->kind));
     if (r->act_close) r->act_close(r, c);
 }
 
@@ -174,9 +173,12 @@ static inline void rig_init(struct rig *r, enum ws_strategy strategy) {
     ws_options_init(&r->options);
     r->options.strategy = strategy;
     r->options.max_connections = 100;
-    r->handlers = (struct ws_handlers){.on_open = rig_on_open, .on_message = rig_on_message,
-                                       .on_close = rig_on_close, .on_drain = rig_on_drain,
-                                       .new_buffer = rig_new_buffer, .release = rig_release};
+    r->handlers = (struct ws_handlers){.on_open = rig_on_open,
+                                       .on_message = rig_on_message,
+                                       .on_close = rig_on_close,
+                                       .on_drain = rig_on_drain,
+                                       .new_buffer = rig_new_buffer,
+                                       .release = rig_release};
 }
 
 static inline void rig_bind(struct rig *r) {

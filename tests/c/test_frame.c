@@ -34,8 +34,7 @@ static int parse_at_page_end(struct ws_frame *f, const uint8_t *data, size_t len
  * at nothing behind its end. */
 static void check_parse(const uint8_t *data, int size, const struct ws_frame *expected) {
     struct ws_frame f;
-    for (int len = 0; len < size; len++)
-        CHECK_EQ(parse_at_page_end(&f, data, (size_t)len), 0);
+    for (int len = 0; len < size; len++) CHECK_EQ(parse_at_page_end(&f, data, (size_t)len), 0);
     CHECK_EQ(parse_at_page_end(&f, data, (size_t)size), size);
     CHECK(is_same(&f, expected));
     for (int fill = 0; fill < 256; fill += 255) {
@@ -142,8 +141,20 @@ static void test_frame_not_minimal_64(void) {
     for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
         for (unsigned mask = 0; mask < 256; mask += 128) {
             const uint8_t data[] = {
-                0x81, (uint8_t)(mask | 127), 0, 0, 0, 0, 0, 0,
-                (uint8_t)(lens[i] >> 8), (uint8_t)lens[i], 9, 9, 9, 9,
+                0x81,
+                (uint8_t)(mask | 127),
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                (uint8_t)(lens[i] >> 8),
+                (uint8_t)lens[i],
+                9,
+                9,
+                9,
+                9,
             };
             check_refused(data, sizeof(data), 7); /* six zero bytes say enough */
         }

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#define KEY "dGhlIHNhbXBsZSBub25jZQ=="             /* RFC 6455 1.3 */
+#define KEY "dGhlIHNhbXBsZSBub25jZQ=="                  /* RFC 6455 1.3 */
 #define KEY_BYTES ((const uint8_t *)"the sample nonce") /* the same, decoded */
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
@@ -148,8 +148,9 @@ static void test_methods(void) {
 }
 
 static void test_versions(void) {
-    static const char *const refused[] = {"", "12", "8", "0", "14", "013", "13, 8", "13 13", "1 3",
-                                          "+13", "13.0", "255", "4294967309"};
+    static const char *const refused[] = {"",     "12",    "8",         "0",   "14",
+                                          "013",  "13, 8", "13 13",     "1 3", "+13",
+                                          "13.0", "255",   "4294967309"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char text[256];
         snprintf(text, sizeof text, LINE HOST UPGRADE KEY_FIELD "Sec-WebSocket-Version: %s\r\n\r\n",
@@ -183,9 +184,9 @@ static void test_keys(void) {
     CHECK_EQ(verdict(LINE HOST UPGRADE VERSION
                      "Sec-WebSocket-Key:  \t AAAAAAAAAAAAAAAAAAAAAA== \r\n\r\n"),
              101);
-    CHECK_EQ(verdict(LINE HOST UPGRADE VERSION
-                     "Sec-WebSocket-Key: +/+/+/+/+/+/+/+/+/+/+w==\r\n\r\n"),
-             101);
+    CHECK_EQ(
+        verdict(LINE HOST UPGRADE VERSION "Sec-WebSocket-Key: +/+/+/+/+/+/+/+/+/+/+w==\r\n\r\n"),
+        101);
 }
 
 static void test_smuggling_refused(void) {
@@ -206,7 +207,10 @@ static void test_smuggling_refused(void) {
         "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
     };
     static const char *const starts[] = {
-        LINE HOST REST, LINE HOST, "HEAD / HTTP/1.1\r\n" HOST, "POST / HTTP/1.1\r\n" HOST,
+        LINE HOST REST,
+        LINE HOST,
+        "HEAD / HTTP/1.1\r\n" HOST,
+        "POST / HTTP/1.1\r\n" HOST,
     };
     char text[512];
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
@@ -256,16 +260,72 @@ static int verdict_of_host(const char *host, const struct ws_handshake_rules *ru
 
 static void test_host_grammar(void) {
     static const char *const good[] = {
-        "a", "a.example", "A.Example.", "a:0", "a:80", "a:00080", "a:65535", "a:", "127.0.0.1",
-        "127.0.0.1:8000", "[::1]", "[::1]:8000", "[::1]:", "[2001:DB8::1]", "[::ffff:127.0.0.1]",
-        "a_b", "xn--caf-dma.example", "%41.example", "a~!$&'()*+,;=b",
+        "a",
+        "a.example",
+        "A.Example.",
+        "a:0",
+        "a:80",
+        "a:00080",
+        "a:65535",
+        "a:",
+        "127.0.0.1",
+        "127.0.0.1:8000",
+        "[::1]",
+        "[::1]:8000",
+        "[::1]:",
+        "[2001:DB8::1]",
+        "[::ffff:127.0.0.1]",
+        "a_b",
+        "xn--caf-dma.example",
+        "%41.example",
+        "a~!$&'()*+,;=b",
     };
     static const char *const bad[] = {
-        "", ":80", "a:65536", "a:99999999999999999999", "a:8a", "a:-1", "a:+1", "a: 80", "a:80:80",
-        "user@a", "user:pass@a", "a/b", "a?b", "a#b", "a b", "a, b", "a\tb", "http://a", "::1",
-        "[::1", "[]", "[::1]]", "[::1]a", "[::1]80", "[::1%25lo]", "[v1.a]", "[a]",
-        "[127.0.0.1]", "[::1]:65536", "[:::1]", "[12345::]", "%4", "%", "%zz", "caf\xc3\xa9",
-        "a\\b", "a\"b", "<a>", "a^b", "a`b", "{a}", "a|b", "]", "a]", "a[::1]",
+        "",
+        ":80",
+        "a:65536",
+        "a:99999999999999999999",
+        "a:8a",
+        "a:-1",
+        "a:+1",
+        "a: 80",
+        "a:80:80",
+        "user@a",
+        "user:pass@a",
+        "a/b",
+        "a?b",
+        "a#b",
+        "a b",
+        "a, b",
+        "a\tb",
+        "http://a",
+        "::1",
+        "[::1",
+        "[]",
+        "[::1]]",
+        "[::1]a",
+        "[::1]80",
+        "[::1%25lo]",
+        "[v1.a]",
+        "[a]",
+        "[127.0.0.1]",
+        "[::1]:65536",
+        "[:::1]",
+        "[12345::]",
+        "%4",
+        "%",
+        "%zz",
+        "caf\xc3\xa9",
+        "a\\b",
+        "a\"b",
+        "<a>",
+        "a^b",
+        "a`b",
+        "{a}",
+        "a|b",
+        "]",
+        "a]",
+        "a[::1]",
         "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]",
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
@@ -276,9 +336,8 @@ static void test_host_grammar(void) {
 
 static void test_host_list(void) {
     static const struct ws_slice items[] = {
-        {"localhost", 9},  {"[::1]", 5},           {"A.example:8000", 14}, {"b.example:443", 13},
-        {"c.example", 9},  {"d.example:80", 12},   {"not a host/", 11},
-        {NULL, 0},
+        {"localhost", 9}, {"[::1]", 5},         {"A.example:8000", 14}, {"b.example:443", 13},
+        {"c.example", 9}, {"d.example:80", 12}, {"not a host/", 11},    {NULL, 0},
     };
     struct ws_handshake_rules rules = {
         .hosts = {WS_ALLOW_LIST, items, sizeof items / sizeof *items}};
@@ -286,13 +345,13 @@ static void test_host_list(void) {
         const char *host;
         int status;
     } cases[] = {
-        {"localhost", 101},      {"LocalHost:8000", 101}, {"localhost:1", 101},
-        {"localhost.", 421},     {"localhos", 421},       {"localhost.evil.example", 421},
-        {"[::1]", 101},          {"[::1]:8000", 101},     {"[::2]", 421},
-        {"127.0.0.1", 421},      {"a.EXAMPLE:8000", 101}, {"a.example:8001", 421},
-        {"a.example", 421},      {"b.example", 101},      {"b.example:443", 101},
-        {"b.example:80", 421},   {"evil.example", 421},   {"c.example:", 101},
-        {"not a host/", 400},    {"xlocalhost", 421},     {"d.example", 101},
+        {"localhost", 101},     {"LocalHost:8000", 101}, {"localhost:1", 101},
+        {"localhost.", 421},    {"localhos", 421},       {"localhost.evil.example", 421},
+        {"[::1]", 101},         {"[::1]:8000", 101},     {"[::2]", 421},
+        {"127.0.0.1", 421},     {"a.EXAMPLE:8000", 101}, {"a.example:8001", 421},
+        {"a.example", 421},     {"b.example", 101},      {"b.example:443", 101},
+        {"b.example:80", 421},  {"evil.example", 421},   {"c.example:", 101},
+        {"not a host/", 400},   {"xlocalhost", 421},     {"d.example", 101},
         {"d.example:443", 421},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -424,16 +483,26 @@ static void test_origin_list(void) {
         const char *origin;
         int status;
     } cases[] = {
-        {"http://a.example", 101},          {"HTTP://A.EXAMPLE:80", 101},
-        {"https://a.example", 403},         {"http://a.example:443", 403},
-        {"http://a.example:8000", 403},     {"http://a.example.", 403},
-        {"https://b.example", 101},         {"https://b.example:443", 101},
-        {"http://b.example:443", 403},      {"http://b.example", 403},
-        {"http://c.example:8000", 101},     {"http://c.example", 403},
-        {"chrome-extension://abcdef", 101}, {"chrome-extension://abcdeg", 403},
-        {"moz-extension://abcdef", 403},    {"null", 403},
-        {"garbage", 403},                   {"", 403},
-        {"http://host.example", 403},       {"http://a.example/", 403},
+        {"http://a.example", 101},
+        {"HTTP://A.EXAMPLE:80", 101},
+        {"https://a.example", 403},
+        {"http://a.example:443", 403},
+        {"http://a.example:8000", 403},
+        {"http://a.example.", 403},
+        {"https://b.example", 101},
+        {"https://b.example:443", 101},
+        {"http://b.example:443", 403},
+        {"http://b.example", 403},
+        {"http://c.example:8000", 101},
+        {"http://c.example", 403},
+        {"chrome-extension://abcdef", 101},
+        {"chrome-extension://abcdeg", 403},
+        {"moz-extension://abcdef", 403},
+        {"null", 403},
+        {"garbage", 403},
+        {"", 403},
+        {"http://host.example", 403},
+        {"http://a.example/", 403},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         CHECK_EQ(verdict_of_origin("host.example", cases[i].origin, &rules), cases[i].status);
@@ -482,8 +551,8 @@ static size_t content_length(const struct ws_http_head *head) {
 }
 
 static void test_error_answers(void) {
-    static const int statuses[] = {400, 403, 404, 405, 408, 414, 421, 426, 429, 431,
-                                   500, 501, 503, 505, 599};
+    static const int statuses[] = {400, 403, 404, 405, 408, 414, 421, 426,
+                                   429, 431, 500, 501, 503, 505, 599};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         char out[WS_HANDSHAKE_ERROR_MAX], bare[WS_HANDSHAKE_ERROR_MAX];
         struct ws_http_head head;
@@ -597,10 +666,11 @@ static void test_request(void) {
 
 static void test_request_splitting_refused(void) {
     char out[512];
-    static const char *const hosts[] = {"", "a\r\nX: y", "a\n", "a b", "u@a", "a/", "caf\xc3\xa9",
-                                        "a:x", "::1", "http://a"};
-    static const char *const targets[] = {"", "chat", "http://a/", "*", "/a b", "/a\r\nX: y", "/\n",
-                                          "/\t", "/a#b", "/caf\xc3\xa9", "/\x7f"};
+    static const char *const hosts[] = {"",   "a\r\nX: y",   "a\n", "a b", "u@a",
+                                        "a/", "caf\xc3\xa9", "a:x", "::1", "http://a"};
+    static const char *const targets[] = {"",     "chat",         "http://a/", "*",
+                                          "/a b", "/a\r\nX: y",   "/\n",       "/\t",
+                                          "/a#b", "/caf\xc3\xa9", "/\x7f"};
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
         CHECK_EQ(ws_handshake_request(out, sizeof out, hosts[i], "/", KEY_BYTES), WS_ERR_ARGUMENT);
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)

@@ -170,8 +170,8 @@ static void test_response_refused(void) {
         int status;
         size_t at;
     } cases[] = {
-        {"HTTP/1.1 101\r\n\r\n", 400, 12}, {"HTTP/1.1 1x1 A\r\n\r\n", 400, 10},
-        {"HTTP/1.1 10 A\r\n\r\n", 400, 11}, {"HTTP/1.1 1010 A\r\n\r\n", 400, 12},
+        {"HTTP/1.1 101\r\n\r\n", 400, 12},   {"HTTP/1.1 1x1 A\r\n\r\n", 400, 10},
+        {"HTTP/1.1 10 A\r\n\r\n", 400, 11},  {"HTTP/1.1 1010 A\r\n\r\n", 400, 12},
         {"HTTP/1.1  101 A\r\n\r\n", 400, 9}, {"HTTP/1.0 101 A\r\n\r\n", 505, 7},
         {"HTTP/2 101 A\r\n\r\n", 505, 5},    {"GET / HTTP/1.1\r\n\r\n", 400, 0},
         {"HTTP/1.1 200 A\n\n", 400, 14},
@@ -359,12 +359,9 @@ static void test_head_parsed(void) {
     CHECK(slice_equals(head.query, "a=1&b"));
     CHECK(slice_equals(head.authority, ""));
     static const char *const expected[][2] = {
-        {"Host", "server.example.com"},
-        {"Upgrade", "websocket"},
-        {"Connection", "Upgrade"},
-        {"Empty", ""},
-        {"X-Odd", "caf\xc3\xa9\ttab"},
-        {"!#$%&'*+-.^_`|~09azAZ", "all token characters"},
+        {"Host", "server.example.com"}, {"Upgrade", "websocket"},
+        {"Connection", "Upgrade"},      {"Empty", ""},
+        {"X-Odd", "caf\xc3\xa9\ttab"},  {"!#$%&'*+-.^_`|~09azAZ", "all token characters"},
     };
     struct ws_slice at = head.rest;
     for (size_t i = 0; i < 6; i++) {
@@ -415,8 +412,19 @@ static void test_targets(void) {
         CHECK(slice_equals(head.authority, cases[i].authority));
     }
     static const char *const refused[] = {
-        "a.example:443", "chat", "?a", "*?a", "**", "http:/a", "http://", "http:///x", "ws://?x",
-        "ftp://a/x", "javascript:alert(1)", "http", "\\x",
+        "a.example:443",
+        "chat",
+        "?a",
+        "*?a",
+        "**",
+        "http:/a",
+        "http://",
+        "http:///x",
+        "ws://?x",
+        "ftp://a/x",
+        "javascript:alert(1)",
+        "http",
+        "\\x",
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char text[128];
@@ -430,7 +438,8 @@ static void test_get(void) {
     struct ws_http_head head;
     struct ws_slice value;
     CHECK_EQ(parse(&head, LINE "HOST: a\r\nx-one: 1\r\n"
-                               "X-Two: 2\r\nx-tWO:3\r\nX-TWO: 4\r\n\r\n"), 0);
+                               "X-Two: 2\r\nx-tWO:3\r\nX-TWO: 4\r\n\r\n"),
+             0);
     CHECK_EQ(ws_http_head_get(&head, "Host", &value), 1);
     CHECK(slice_equals(value, "a"));
     CHECK_EQ(ws_http_head_get(&head, "X-One", &value), 1);

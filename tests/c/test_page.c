@@ -20,7 +20,8 @@ static void test_page_answer(void) {
     struct ws_pages p = {0};
     CHECK(ws_pages_find(&p, slice("/")) == NULL);
     CHECK_EQ(ws_pages_add(&p, slice("/"), slice("<h1>"), slice("text/html; charset=utf-8"),
-                          slice("Cache-Control: no-cache\r\nX: y\r\n")), 0);
+                          slice("Cache-Control: no-cache\r\nX: y\r\n")),
+             0);
     check_answer(ws_pages_find(&p, slice("/")),
                  "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
                  "Content-Length: 4\r\nConnection: close\r\n"
@@ -36,7 +37,8 @@ static void test_page_empty_body_and_no_fields(void) {
     CHECK_EQ(ws_pages_add(&p, slice("/e"), none, slice("a/b"), none), 0);
     check_answer(ws_pages_find(&p, slice("/e")),
                  "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 0\r\n"
-                 "Connection: close\r\n\r\n", "");
+                 "Connection: close\r\n\r\n",
+                 "");
     ws_pages_fini(&p);
 }
 
@@ -45,11 +47,13 @@ static void test_page_copies_slices(void) {
     struct ws_pages p = {0};
     char path[] = "/pathXX", body[] = "bodyXX", type[] = "t/xXX", fields[] = "A: b\r\nXX";
     CHECK_EQ(ws_pages_add(&p, (struct ws_slice){path, 5}, (struct ws_slice){body, 4},
-                          (struct ws_slice){type, 3}, (struct ws_slice){fields, 6}), 0);
+                          (struct ws_slice){type, 3}, (struct ws_slice){fields, 6}),
+             0);
     memset(path, '?', 7), memset(body, '?', 6), memset(type, '?', 5), memset(fields, '?', 8);
     check_answer(ws_pages_find(&p, slice("/path")),
                  "HTTP/1.1 200 OK\r\nContent-Type: t/x\r\nContent-Length: 4\r\n"
-                 "Connection: close\r\nA: b\r\n\r\n", "body");
+                 "Connection: close\r\nA: b\r\n\r\n",
+                 "body");
     ws_pages_fini(&p);
 }
 
@@ -74,8 +78,8 @@ static void test_page_paths(void) {
 static void test_page_replaces(void) {
     struct ws_pages p = {0};
     for (int i = 0; i < 3; i++) {
-        CHECK_EQ(ws_pages_add(&p, slice("/"), slice(i == 2 ? "new" : "old"), slice("t"),
-                              slice("")), 0);
+        CHECK_EQ(ws_pages_add(&p, slice("/"), slice(i == 2 ? "new" : "old"), slice("t"), slice("")),
+                 0);
         CHECK_EQ(ws_pages_add(&p, slice("/other"), slice("x"), slice("t"), slice("")), 0);
     }
     CHECK_EQ(p.n, 2);
@@ -90,8 +94,8 @@ static void test_page_large_body(void) {
     size_t len = 3000000;
     char *body = malloc(len);
     for (size_t i = 0; i < len; i++) body[i] = (char)(i % 251);
-    CHECK_EQ(ws_pages_add(&p, slice("/big"), (struct ws_slice){body, len}, slice("t"),
-                          slice("")), 0);
+    CHECK_EQ(ws_pages_add(&p, slice("/big"), (struct ws_slice){body, len}, slice("t"), slice("")),
+             0);
     const struct ws_page *page = ws_pages_find(&p, slice("/big"));
     CHECK(page && page->len == page->head_len + len);
     CHECK(page && memcmp(page->answer + page->head_len, body, len) == 0);

@@ -77,8 +77,8 @@ static void put_text(struct ws_buf *b, enum ws_role to, unsigned first, const ch
 }
 
 static struct trial trial_for(enum ws_role role) {
-    return (struct trial){.role = role, .simd = ws_simd_detect(), .max_size = 1 << 20,
-                          .max_fragments = 1000};
+    return (struct trial){
+        .role = role, .simd = ws_simd_detect(), .max_size = 1 << 20, .max_fragments = 1000};
 }
 
 /* ---- events as text ---- */
@@ -356,7 +356,9 @@ static void test_proto_control_between_fragments(void) {
         put_text(&b, r, FIN | WS_OPCODE_PONG, "");
         put_text(&b, r, FIN | WS_OPCODE_PING, "2");
         put_text(&b, r, FIN | WS_OPCODE_CONTINUATION, "c");
-        check(trial_for(r), &b, "ping:0;ping:\xFF;pong:;ping:2;text:a\xC3\xA9" "c;");
+        check(trial_for(r), &b,
+              "ping:0;ping:\xFF;pong:;ping:2;text:a\xC3\xA9"
+              "c;");
 
         put_text(&b, r, WS_OPCODE_TEXT, "never ends");
         put_text(&b, r, FIN | WS_OPCODE_CLOSE, "\x03\xE8");
@@ -479,8 +481,18 @@ static bool code_may_be_sent(unsigned code) {
     if (code < 1000 || code > 4999) return false;
     if (code >= 3000) return true;
     switch (code) {
-    case 1000: case 1001: case 1002: case 1003: case 1007: case 1008: case 1009: case 1010:
-    case 1011: case 1012: case 1013: case 1014: return true;
+    case 1000:
+    case 1001:
+    case 1002:
+    case 1003:
+    case 1007:
+    case 1008:
+    case 1009:
+    case 1010:
+    case 1011:
+    case 1012:
+    case 1013:
+    case 1014: return true;
     default: return false;
     }
 }
@@ -505,7 +517,10 @@ static void test_proto_close_violations(void) {
     for (int r = 0; r < ROLES; r++) {
         check_violation(r, FIN | WS_OPCODE_CLOSE, "\x03", 1, "fail1002;");
         check_violation(r, FIN | WS_OPCODE_CLOSE, "\x03\xE8\xFF", 3, "fail1007;");
-        check_violation(r, FIN | WS_OPCODE_CLOSE, "\x03\xE8" "a\xC3", 4, "fail1007;");
+        check_violation(r, FIN | WS_OPCODE_CLOSE,
+                        "\x03\xE8"
+                        "a\xC3",
+                        4, "fail1007;");
         check_violation(r, FIN | WS_OPCODE_CLOSE, "\x03\xE8\xED\xA0\x80", 5, "fail1007;");
     }
 }
@@ -939,7 +954,10 @@ static void test_proto_close_payload(void) {
     CHECK_EQ(ws_proto_close_payload(out, 1000, NULL, 0), 2);
     CHECK(memcmp(out, "\x03\xE8", 2) == 0);
     CHECK_EQ(ws_proto_close_payload(out, 4999, "bye", 3), 5);
-    CHECK(memcmp(out, "\x13\x87" "bye", 5) == 0);
+    CHECK(memcmp(out,
+                 "\x13\x87"
+                 "bye",
+                 5) == 0);
     CHECK_EQ(ws_proto_close_payload(out, 1001, reason, 123), 125);
     CHECK_EQ(ws_proto_close_payload(out, 1001, reason, 124), 125);
     CHECK_EQ(out[124], 'r');

@@ -38,8 +38,8 @@ static void check_bytes(const struct ws_queue *q, const char *expected) {
 }
 
 static void push_lasting(struct ws_queue *q, const char *text, enum ws_queue_kind kind) {
-    struct ws_queue_entry e = {.data = (const uint8_t *)text, .len = strlen(text), .lasting = true,
-                               .kind = (uint8_t)kind};
+    struct ws_queue_entry e = {
+        .data = (const uint8_t *)text, .len = strlen(text), .lasting = true, .kind = (uint8_t)kind};
     CHECK_EQ(ws_queue_push(q, &e), 0);
 }
 
@@ -135,8 +135,8 @@ static void test_queue_gather_pieces(void) {
     char object[] = "OBJECT";
     static const char arena[] = "abcdefghi";
     for (int i = 0; i < 3; i++) {
-        struct ws_queue_entry e = {.data = (const uint8_t *)arena + 3 * i, .len = 3,
-                                   .lasting = true};
+        struct ws_queue_entry e = {
+            .data = (const uint8_t *)arena + 3 * i, .len = 3, .lasting = true};
         CHECK_EQ(ws_queue_push(&q, &e), 0);
     }
     push_object(&q, "H1", object);

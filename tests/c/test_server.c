@@ -68,7 +68,8 @@ static void test_server_head_is_kept(void) {
     rig_begin(&r);
     peer_open(&r, &p);
     struct ws_conn *c = ws_server_find(r.server, 1);
-    CHECK(c != NULL && ws_server_next(r.server, NULL, true) == c && ws_server_next(r.server, c, true) == NULL);
+    CHECK(c != NULL && ws_server_next(r.server, NULL, true) == c &&
+          ws_server_next(r.server, c, true) == NULL);
     struct ws_slice head = ws_conn_get_head(c);
     CHECK(head.len == strlen(PEER_REQUEST) && memcmp(head.data, PEER_REQUEST, head.len) == 0);
     ws_conn_get_address(c, &address);
@@ -110,7 +111,8 @@ static void test_server_pages(void) {
     rig_init(&r, strategy);
     rig_bind(&r);
     CHECK_EQ(ws_server_page(r.server, slice("/"), slice("<p>hi"), slice("text/html"),
-                            slice("X-A: b\r\n")), 0);
+                            slice("X-A: b\r\n")),
+             0);
     CHECK_EQ(ws_server_page(r.server, slice("/a.js"), slice("old"), slice("x"), slice("")), 0);
     CHECK_EQ(ws_server_page(r.server, slice("/a.js"), slice("1"), slice("t/j"), slice("")), 0);
     rig_begin(&r);
@@ -124,7 +126,8 @@ static void test_server_pages(void) {
     check_http(&r, "HEAD / HTTP/1.1\r\n" HOST "\r\n", HEAD_ROOT, true);
     check_http(&r, "GET /a.js HTTP/1.1\r\n" HOST "\r\n",
                "HTTP/1.1 200 OK\r\nContent-Type: t/j\r\nContent-Length: 1\r\n"
-               "Connection: close\r\n\r\n1", true);
+               "Connection: close\r\n\r\n1",
+               true);
     check_http(&r, "GET /b HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 404 Not Found\r\n", false);
     check_http(&r, "HEAD /b HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 404 Not Found\r\n", false);
     check_http(&r, "POST / HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 405 ", false);
@@ -155,8 +158,9 @@ static void test_server_page_to_half_closed_peer(void) {
     rig_init(&r, strategy);
     r.options.max_connections = 1;
     rig_bind(&r);
-    CHECK_EQ(ws_server_page(r.server, slice("/"), (struct ws_slice){body, BODY}, slice("t"),
-                            slice("")), 0);
+    CHECK_EQ(
+        ws_server_page(r.server, slice("/"), (struct ws_slice){body, BODY}, slice("t"), slice("")),
+        0);
     rig_begin(&r);
     peer_connect(&r, &p, true);
     p.deaf = true;
@@ -176,10 +180,12 @@ static void test_server_page_to_half_closed_peer(void) {
 }
 
 static void test_server_upgrade_refused(void) {
-    static const char version[] = "GET / HTTP/1.1\r\n" HOST
+    static const char version[] =
+        "GET / HTTP/1.1\r\n" HOST
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: " PEER_KEY
         "\r\nSec-WebSocket-Version: 8\r\n\r\n";
-    static const char origin[] = "GET / HTTP/1.1\r\n" HOST
+    static const char origin[] =
+        "GET / HTTP/1.1\r\n" HOST
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: " PEER_KEY
         "\r\nSec-WebSocket-Version: 13\r\nOrigin: https://evil.example\r\n\r\n";
     struct rig r;

@@ -58,7 +58,8 @@ static int connect_to(const struct ws_address *a) {
     int v6 = a->family == AF_INET6;
     int fd = socket(a->family, SOCK_STREAM, 0);
     CHECK_EQ(connect(fd, v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in,
-                     v6 ? sizeof in6 : sizeof in), 0);
+                     v6 ? sizeof in6 : sizeof in),
+             0);
     return fd;
 }
 
@@ -421,7 +422,7 @@ static void test_unix_wrong_paths(void) {
 }
 
 static void test_unix_longest_path(void) {
-    char path[sizeof ((struct sockaddr_un *)0)->sun_path];
+    char path[sizeof((struct sockaddr_un *)0)->sun_path];
     uint64_t dev, ino;
     size_t len = (size_t)snprintf(path, sizeof path, "%s/", directory);
     memset(path + len, 'x', sizeof path - 1 - len);

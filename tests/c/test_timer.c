@@ -62,9 +62,9 @@ static void test_due_at_exact_tick(void) {
 static void test_rounded_up_never_early(void) {
     struct node a = {.id = 1}, b = {.id = 2}, c = {.id = 3};
     ws_timer_wheel_init(&wheel, 50);
-    ws_timer_arm(&wheel, &a.timer, 50, 1);   /* 51 */
-    ws_timer_arm(&wheel, &b.timer, 50, 50);  /* 100, a tick itself */
-    ws_timer_arm(&wheel, &c.timer, 50, 51);  /* 101 */
+    ws_timer_arm(&wheel, &a.timer, 50, 1);  /* 51 */
+    ws_timer_arm(&wheel, &b.timer, 50, 50); /* 100, a tick itself */
+    ws_timer_arm(&wheel, &c.timer, 50, 51); /* 101 */
     CHECK_EQ(n_due(99), 0);
     CHECK_EQ(n_due(100), 2);
     CHECK_EQ(n_due(199), 0);

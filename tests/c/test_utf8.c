@@ -321,7 +321,10 @@ static void check_runs(enum ws_simd level, const char *odd, size_t odd_len, int 
 static void check_level(enum ws_simd level) {
     check_runs(level, "\x80", 1, 0);
     check_runs(level, "\xFF", 1, 0);
-    check_runs(level, "\xC3" "a", 2, 0);
+    check_runs(level,
+               "\xC3"
+               "a",
+               2, 0);
     check_runs(level, "\xC3\xA9", 2, 1);
     check_runs(level, "\xF0\x9F\x98\x80", 4, 1);
     check_runs(level, "\xED\xA0\x80", 3, 0);
