@@ -26,7 +26,7 @@ help:
 	@echo "PYTHON=$(PYTHON) VENV=$(VENV) can be set too."
 
 run: $(stamp)
-	@exec $(bin)/python -m wspy chat --host $(HOST) --port $(PORT)
+	@exec $(bin)/python -m wspy chat --host "$(HOST)" --port "$(PORT)"
 
 test: $(stamp)
 	@$(bin)/python -m pytest $(ARGS)

@@ -194,7 +194,7 @@ def serving(peer: Peer, cpu: int) -> Iterator[tuple[int, int]]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                    )
+            )
         try:
             wait_until_ready(process, port)
             yield port, process.pid

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -45,11 +46,18 @@ def compile_one(source: Path) -> Path:
     return target
 
 
+def wrappers_of(source: Path) -> list[str]:
+    """As in tests/test_c.py."""
+    found = re.search(r"^/\* wrap: (.+) \*/$", source.read_text(encoding="utf-8"), re.MULTILINE)
+    return [f"-Wl,--wrap={name}" for name in found[1].split()] if found else []
+
+
 def run_tests(objects: Sequence[Path]) -> None:
     """All programs are linked with the same objects, so that their counts add up."""
     for source in sorted((ROOT / "tests" / "c").glob("test_*.c")):
         program = BUILD / source.stem
-        run([*CC, *FLAGS, source, *objects, *LIBRARIES, "-o", program])
+        wrappers = wrappers_of(source)
+        run([*CC, *FLAGS, source, *objects, *wrappers, *LIBRARIES, "-o", program])
         run([program])
 
 

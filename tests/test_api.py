@@ -18,7 +18,14 @@ CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "h
 
 
 def test_names_of_the_package() -> None:
-    assert wspy.__all__ == ["Connection", "ConnectionClosed", "Headers", "Server", "__version__"]
+    assert set(wspy.__all__) == {
+        "Connection",
+        "ConnectionClosed",
+        "Headers",
+        "Server",
+        "ServerThread",
+        "__version__",
+    }
     assert re.fullmatch(r"\d+\.\d+\.\d+", wspy.__version__)
 
 

@@ -512,18 +512,6 @@ def test_a_handler_that_is_a_method_and_one_that_is_an_object(
     assert get(game.ended) == 3000
 
 
-def test_a_handler_with_the_wrong_parameters(
-    servers: Servers, connect: Connect, log: Records
-) -> None:
-    server = servers.run(on_message=lambda conn: None)
-    client = connect(server)
-    client.send("x")
-    assert client.answer_close() == (1011, "")
-    (record,) = log.take_errors()
-    assert record.exc_info
-    assert isinstance(record.exc_info[1], TypeError)
-
-
 def test_a_log_that_fails(servers: Servers, connect: Connect) -> None:
     def broken(*arguments: Any) -> None:
         raise ValueError("the log is full")

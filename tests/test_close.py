@@ -517,3 +517,46 @@ def test_time_begins_when_the_handler_is_done(
     assert peer.client.answer_close() == ((1001 if stop else 1000), "")
     closed = get(peer.recorder.closed)
     assert (closed.code, closed.kind) == ((1001, "shutdown") if stop else (1000, "local"))
+
+
+def test_a_blocked_loop_keeps_all_who_wait(servers: Servers, connect: Connect) -> None:
+    """One wait tells of 512 sockets at most: those behind them have their bytes waiting too."""
+    n = 600 if servers.strategy == "select" else 1300
+    gate = Gate()
+    server = servers.make(handshake_timeout=1)
+    server.on_message(lambda conn, message: gate.hold())
+    servers.start(server)
+    first = connect(server)
+    clients = [connect(server, handshake=False) for _ in range(n)]
+    wait_until(lambda: server.stats()["accepted"] == n + 1)
+    with gate.held(first):
+        for client in clients:
+            client.send_raw(client.request())
+        threading.Event().wait(1.3)
+    for client in clients:
+        client.check_upgrade()
+
+
+def test_progress_counts_after_a_blocked_loop(servers: Servers, connect: Connect) -> None:
+    size = 16 * 2**20
+    gate = Gate()
+
+    def act(conn: wspy.Connection, message: str | bytes) -> None:
+        if message == "gate":
+            gate.hold()
+        else:
+            conn.send(bytes(size))
+            conn.close(4001, "bye")
+
+    server = servers.make(close_timeout=0.5, max_backlog=None)
+    server.on_message(act)
+    servers.start(server)
+    blocker, reader = connect(server), connect(server)
+    reader.send("much")
+    reader.read(10)  # the header: it is on its way
+    with gate.held(blocker):
+        taken = 500_000
+        assert reader.read(taken) == bytes(taken)
+        threading.Event().wait(1.2)
+    assert reader.read(size - taken) == bytes(size - taken)
+    assert reader.expect_close() == (4001, "bye")

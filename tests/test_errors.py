@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import errno
 import queue
 import socket
@@ -326,3 +327,53 @@ def test_connection_closed_says_what_it_means() -> None:
     exc = wspy.ConnectionClosed(4000, "why")
     assert (exc.code, exc.reason, str(exc)) == (4000, "why", "the connection is closed: 4000 why")
     assert isinstance(exc, Exception)
+
+
+# -- handlers that cannot work --
+
+
+class WithYield:
+    def __call__(self, conn: wspy.Connection, message: str | bytes) -> object:
+        yield conn
+
+
+@pytest.mark.parametrize(
+    ("handler", "says"),
+    [
+        (lambda conn: None, r"called with \(conn, message\)"),
+        (lambda conn, message, more: None, r"called with \(conn, message\)"),
+        (WithYield(), "without yield"),
+        (WithYield().__call__, "without yield"),
+    ],
+    ids=["too few", "too many", "generator", "generator method"],
+)
+def test_a_handler_that_can_never_work(handler: Callable[..., object], says: str) -> None:
+    server = wspy.Server(port=0)
+    with pytest.raises(TypeError, match=f"on_message: .*{says}"):
+        server.on_message(handler)
+    with pytest.raises(TypeError, match="on_message"):
+        wspy.Server(port=0, on_message=handler)
+
+
+def test_handlers_are_not_set_by_assignment_or_override() -> None:
+    server = wspy.Server(port=0)
+    with pytest.raises(AttributeError, match=r"server\.on_message\(handler\)"):
+        server.on_message = print  # type: ignore[method-assign, assignment]
+    with pytest.raises(TypeError, match="on_open sets a handler"):
+        type("Mine", (wspy.Server,), {"on_open": lambda self, conn: None})
+    server.name = "attributes of one's own"  # type: ignore[attr-defined]
+
+
+def test_a_buffer_of_objects_is_refused(servers: Servers, connect: Connect) -> None:
+    """Its bytes would tell the peer addresses of this process."""
+    errors: queue.Queue[Exception] = queue.Queue()
+
+    def send(conn: wspy.Connection, message: str | bytes) -> None:
+        try:
+            conn.send((ctypes.py_object * 2)())
+        except TypeError as exc:
+            errors.put(exc)
+
+    client = connect(servers.run(on_message=send))
+    client.send("go")
+    assert "buffer of objects" in str(get(errors))

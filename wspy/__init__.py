@@ -15,7 +15,8 @@ from ._core import Connection
 from .errors import ConnectionClosed
 from .headers import Headers
 from .server import Server
+from .thread import ServerThread
 
-__all__ = ["Connection", "ConnectionClosed", "Headers", "Server", "__version__"]
+__all__ = ["Connection", "ConnectionClosed", "Headers", "Server", "ServerThread", "__version__"]
 
 __version__ = "0.1.0"

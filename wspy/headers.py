@@ -25,12 +25,14 @@ class Headers(Mapping[str, str]):
             values.append(value)
 
     def __getitem__(self, name: str) -> str:
+        if name not in self:
+            raise KeyError(name)
         values = self._values[name.lower()]
         return ("; " if name.lower() == "cookie" else ", ").join(values)
 
     def get_all(self, name: str) -> list[str]:
         """Returns the values of all fields of that name, in order; an empty list if none."""
-        return list(self._values.get(name.lower(), ()))
+        return list(self._values[name.lower()]) if name in self else []
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._values

@@ -12,10 +12,11 @@ import threading
 import urllib.parse
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
 from . import _core
 from ._core import Connection
+from .handlers import HANDLERS, check_handler
 from .options import Strategy, integer, refuse_unknown, validate
 from .pages import check_path, make_body, make_fields
 from .signals import stop_on_signals
@@ -83,7 +84,7 @@ class Server(_core.Server):
         if unknown:
             refuse_unknown(unknown, list(inspect.signature(Server).parameters)[:-1])
         super().__init__(validate(given))
-        for name in ("open", "message", "close", "drain", "error"):
+        for name in HANDLERS:
             if given[f"on_{name}"] is not None:
                 self._handle(name, given[f"on_{name}"])
         self._set_handler("log", logger.log)
@@ -104,6 +105,8 @@ class Server(_core.Server):
         if unix is not None:
             if (host, port) != (_DEFAULT_HOST, _DEFAULT_PORT):
                 raise ValueError("unix stands in place of host and port: give one of them")
+            if not isinstance(unix, str | bytes | os.PathLike):
+                raise TypeError(f"unix must be a path, not {type(unix).__name__}")
             path = os.fsencode(unix)
             if not path or b"\0" in path:
                 raise ValueError(f"unix must be the path of a socket, not {unix!r}")
@@ -137,9 +140,23 @@ class Server(_core.Server):
 
     # -- handlers --
 
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        for name in HANDLERS:
+            if f"on_{name}" in cls.__dict__:
+                raise TypeError(f"on_{name} sets a handler and is none: call it with the method")
+
+    if not TYPE_CHECKING:  # with it any attribute would pass for one of Server's
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name.startswith("on_") and name[3:] in HANDLERS:
+                raise AttributeError(
+                    f"{name} sets a handler when it is called: server.{name}(handler)"
+                )
+            super().__setattr__(name, value)
+
     def _handle(self, name: str, handler: Callable[..., object]) -> None:
-        if is_async(handler):
-            raise TypeError(f"on_{name}: async handlers are not supported yet, use a plain def")
+        check_handler(name, handler)
         self._set_handler(name, handler)
 
     def on_open(self, handler: _Open) -> _Open:
@@ -236,14 +253,6 @@ class Server(_core.Server):
 
         self._set_log_level(logger.getEffectiveLevel())
         self._run(watch_fd, listening)
-
-
-def is_async(handler: object) -> bool:
-    """Whether a call would give a coroutine or an asynchronous generator."""
-    return any(
-        inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f)
-        for f in (handler, getattr(handler, "__call__", None))  # noqa: B004 (not "is it callable")
-    )
 
 
 def _abandon_all() -> None:

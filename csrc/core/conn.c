@@ -357,7 +357,7 @@ static void out_of_memory(struct ws_conn *c) {
 }
 
 static void feed_frames(struct ws_conn *c, uint8_t *data, size_t len) {
-    while (len && !c->proto.ended) {
+    while (len && !c->proto.ended && !c->must_end) { /* behind a lost event all is void */
         struct ws_proto_event ev;
         ptrdiff_t n = ws_proto_feed(&c->proto, data, len, &ev);
         if (n < 0) {
@@ -493,6 +493,13 @@ uint32_t ws_conn_interest(const struct ws_conn *c) {
 
 /* ---- deadlines ---- */
 
+static void give_up_open(struct ws_conn *c) {
+    /* It takes nothing more, and sends no end either. */
+    if (c->broken && !c->lane && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
+    /* Its end waits in the lane, and it takes nothing that would free the way. */
+    else ws_conn_hangup(c);
+}
+
 void ws_conn_give_up(struct ws_conn *c) {
     if (ws_timer_is_armed(&c->timer)) return; /* something came and moved the deadline */
     switch ((enum ws_conn_state)c->state) {
@@ -506,9 +513,7 @@ void ws_conn_give_up(struct ws_conn *c) {
         if (!c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_NONE);
         break;
     case WS_CONN_LINGER: ws_conn_die(c); break;
-    case WS_CONN_OPEN:
-        ws_conn_hangup(c);
-        break; /* its end waits in the lane, and it takes nothing that would free the way */
+    case WS_CONN_OPEN: give_up_open(c); break;
     case WS_CONN_ANSWERING:
     case WS_CONN_DEAD: break;
     }

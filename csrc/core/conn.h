@@ -49,6 +49,7 @@ struct ws_conn {
     bool paused : 1;        /* over high_water after a flush: not read */
     bool wants_drain : 1;   /* ws_conn_send told WS_SENT_OVER: on_drain is due */
     bool awaits_buffer : 1; /* a BUFFER event stands in the batch */
+    bool gap : 1; /* an event found no place in the lane: none behind it but END is told */
     bool is_touched : 1, is_ready : 1, is_overdue : 1,
         is_dead : 1;   /* stands in that list of the tick */
     _Atomic bool told; /* on_close was called: what it said stays */
@@ -56,6 +57,7 @@ struct ws_conn {
         closing; /* NULL: open. The first close of any thread stays */
 
     _Atomic size_t backlog; /* queue.bytes, for other threads */
+    _Atomic size_t cost;    /* what the queue takes of memory, for other threads */
     _Atomic size_t posted;  /* bytes in the mailbox */
 
     struct ws_conn *next_touched, *next_ready, *next_overdue, *next_dead;
@@ -153,9 +155,8 @@ void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind);
 
 /* ---- dispatch.c ---- */
 
-/* Calls the handlers for every event of the batch and empties it; once *abandoned is set no more
- * handlers are called. */
-void ws_dispatch_batch(struct ws_tick *t, const _Atomic bool *abandoned);
+/* Calls the handlers for every event of the batch and empties it. */
+void ws_dispatch_batch(struct ws_tick *t);
 /* Gives up what an event owns without a look at it. */
 void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev);
 

@@ -11,8 +11,16 @@
 #define LINGER_DEFAULT                                                                             \
     5000 /* ms, where close_timeout is off: a refused request is no closing handshake */
 
+/* What the queue takes of memory: small frames that wait for a blocked peer cost more than their
+ * bytes. */
+static size_t cost(const struct ws_conn *c) {
+    return c->queue.bytes + (c->blocked ? (size_t)c->queue.n * ENTRY_COST : 0);
+}
+
+/* For other threads. */
 static void set_backlog(struct ws_conn *c) {
     atomic_store_explicit(&c->backlog, c->queue.bytes, memory_order_relaxed);
+    atomic_store_explicit(&c->cost, cost(c), memory_order_relaxed);
 }
 
 static int push(struct ws_conn *c, const struct ws_queue_entry *e) {
@@ -134,12 +142,6 @@ static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     return 0;
 }
 
-/* What the queue takes of memory: small frames that wait for a blocked peer cost more than their
- * bytes. */
-static size_t cost(const struct ws_conn *c) {
-    return c->queue.bytes + (c->blocked ? (size_t)c->queue.n * ENTRY_COST : 0);
-}
-
 bool ws_conn_is_over(const struct ws_conn *c) {
     return cost(c) > c->tick->options->high_water;
 }
@@ -168,9 +170,13 @@ static int send_here(struct ws_conn *c, const struct ws_payload *p) {
         ws_count(&c->tick->counters->dropped_sent, 1);
         return WS_SENT_DROPPED;
     }
-    if (is_full(c, cost(c))) {
+    size_t posted = atomic_load_explicit(&c->posted, memory_order_relaxed);
+    if (is_full(c, cost(c) + posted)) {
         write_queue(c); /* before the policy acts: perhaps the kernel takes it now */
-        if (is_full(c, cost(c))) {
+        /* In dispatch, where objects may be released: a handler that sends much frees as it goes.
+         */
+        if (c->tick->released.bytes > WS_TICK_RELEASE_MAX) ws_tick_give_back(c->tick);
+        if (is_full(c, cost(c) + posted)) {
             ws_conn_close_for(c, WS_CLOSE_BACKLOG);
             ws_count(&c->tick->counters->dropped_sent, 1);
             return WS_SENT_DROPPED;
@@ -217,7 +223,7 @@ static int post_close(struct ws_conn *c, const struct ws_closing *closing) {
 static int post_message(struct ws_conn *c, const struct ws_payload *p) {
     size_t size = ws_proto_frame_size(&c->proto, p->len);
     size_t before = atomic_fetch_add_explicit(&c->posted, size, memory_order_relaxed) +
-                    atomic_load_explicit(&c->backlog, memory_order_relaxed);
+                    atomic_load_explicit(&c->cost, memory_order_relaxed);
     int result = WS_SENT_DROPPED;
     if (is_full(c, before)) {
         atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
@@ -327,7 +333,7 @@ void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason
 /* close_timeout bounds a closing handshake, and with it whatever else is on its way out. */
 void ws_conn_arm_close(struct ws_conn *c) {
     uint32_t delay = c->tick->options->close_timeout_ms;
-    ws_conn_deadline(c, delay || c->opened ? delay : LINGER_DEFAULT);
+    ws_conn_deadline(c, delay || (c->opened && !c->broken) ? delay : LINGER_DEFAULT);
 }
 
 /* Carries out the close that was published: what was sent before goes first, what the peer still
@@ -382,11 +388,15 @@ static void queue_pong(struct ws_conn *c) {
 
 static void write_failed(struct ws_conn *c) {
     c->broken = true;
-    if (errno == EPIPE)
-        return; /* its FIN was first: what the peer sent before it went is still read, then EOF ends
-                   it */
-    if (errno == ECONNRESET) c->was_reset = true; /* the same, but the read will tell a mere end */
-    else ws_conn_gone(c, WS_CLOSE_RESET); /* the kernel's trouble: no read would ever tell */
+    if (errno != EPIPE && errno != ECONNRESET) {
+        ws_conn_gone(c, WS_CLOSE_RESET); /* the kernel's trouble: no read would ever tell */
+        return;
+    }
+    /* What the peer sent before it went is still read, then EOF ends it. EPIPE: its FIN was first;
+     * after a reset the read will tell a mere end. One that only takes nothing more may send for
+     * close_timeout still. */
+    c->was_reset = errno == ECONNRESET;
+    if (!ws_timer_is_armed(&c->timer)) ws_conn_arm_close(c);
 }
 
 /* Writes until the queue is empty or the kernel is full. */
@@ -413,7 +423,8 @@ static void write_queue(struct ws_conn *c) {
         }
     }
     /* A peer that takes what is queued keeps its time to take the rest. */
-    if (c->queue.bytes < before && ws_timer_is_armed(&c->timer)) ws_conn_arm_close(c);
+    bool is_timed = ws_timer_is_armed(&c->timer) || c->is_overdue;
+    if (c->queue.bytes < before && is_timed) ws_conn_arm_close(c);
     if (c->broken) ws_conn_drop_queue(c);
     set_backlog(c);
 }

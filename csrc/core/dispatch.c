@@ -18,12 +18,12 @@ void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev) {
  * behind it. */
 static bool must_wait(const struct ws_conn *c, const struct ws_event *ev) {
     if (ev->kind >= WS_EVENT_BUFFER) return false; /* no handler sees them in order */
-    if (c->lane) return true;
+    if (c->lane || c->gap) return true;
     return ev->kind == WS_EVENT_MESSAGE && c->state == WS_CONN_OPEN && ws_conn_is_over(c);
 }
 
 static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
-    if (c->must_end) return; /* something before it was lost */
+    if (c->gap && ev->kind != WS_EVENT_END) return; /* something before it was lost */
     /* Nothing more comes after these, and nobody may wait for ever behind a peer that does not
      * read: at the end of the stream the queue is void, before a close the peer has close_timeout
      * to take it. */
@@ -34,7 +34,7 @@ static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
         ev->owned = false; /* the lane's now */
         ev->object = NULL;
     } else { /* a gap in the order is worse than an end */
-        c->eof = true;
+        c->gap = c->eof = true;
         c->must_end = WS_CLOSE_ERROR;
         ws_conn_make_ready(c);
     }
@@ -171,10 +171,14 @@ static void deliver(struct ws_conn *c, struct ws_event *ev) {
     }
 }
 
+static bool is_abandoned(const struct ws_tick *t) {
+    return atomic_load_explicit(t->abandoned, memory_order_relaxed);
+}
+
 /* What waited goes on, until the queue is too long again. */
 static void on_lane(struct ws_conn *c) {
     struct ws_batch *lane = c->lane;
-    while (lane && lane->head < lane->n) {
+    while (lane && lane->head < lane->n && !is_abandoned(c->tick)) {
         if (c->state == WS_CONN_OPEN && ws_conn_is_over(c)) break;
         struct ws_event ev = lane->events[lane->head++];
         deliver(c, &ev);
@@ -199,13 +203,13 @@ static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
     else deliver(ev->conn, ev);
 }
 
-void ws_dispatch_batch(struct ws_tick *t, const _Atomic bool *abandoned) {
+void ws_dispatch_batch(struct ws_tick *t) {
     ws_tick_give_back(t);
     /* The batch may grow while it is dispatched (a log line, a failure): events are copied out and
      * the length is read anew. */
     for (size_t i = 0; i < t->batch.n; i++) {
         struct ws_event ev = t->batch.events[i];
-        if (!atomic_load_explicit(abandoned, memory_order_relaxed)) dispatch_one(t, &ev);
+        if (!is_abandoned(t)) dispatch_one(t, &ev);
         ws_dispatch_drop(t, &ev);
     }
     ws_batch_reset(&t->batch);

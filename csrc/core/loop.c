@@ -21,6 +21,7 @@ void ws_loop_init(struct ws_loop *l) {
     l->free_slot = NO_SLOT;
     l->spare_fd = l->watch_fd = -1;
     l->tick.wake.read_fd = l->tick.wake.write_fd = -1;
+    l->tick.abandoned = &l->abandoned;
     ws_mailbox_init(&l->tick.mailbox);
 }
 
@@ -260,12 +261,16 @@ static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
     }
 }
 
+static bool has_room(const struct ws_tick *t) {
+    return t->in.cap - t->in.used >= WS_TICK_READ_MAX && t->batch.n < WS_TICK_EVENTS_MAX;
+}
+
 /* All sockets of one wait are served before the next wait; when the arena or the batch is full the
  * handlers go first. */
 static void serve(struct ws_loop *l) {
     const struct ws_tick *t = &l->tick;
     while (l->ready_at < l->ready_n) {
-        if (t->in.cap - t->in.used < WS_TICK_READ_MAX || t->batch.n >= WS_TICK_EVENTS_MAX) return;
+        if (!has_room(t)) return;
         serve_one(l, &l->ready[l->ready_at++]);
     }
 }
@@ -293,15 +298,21 @@ static void on_due(void *ctx, struct ws_timer *timer) {
     }
 }
 
-/* After a full read pass: gives up who was overdue before it, then marks who is overdue now. A
- * handler that blocked the loop so does not kill peers whose bytes were waiting all along. */
+/* Gives up who was overdue before this read pass, then marks who is overdue now. Each is read once
+ * more first, since one wait tells of so many descriptors only: a handler that blocked the loop
+ * does not kill peers whose bytes were waiting all along. */
 static void expire(struct ws_loop *l) {
     struct ws_conn *c = l->tick.overdue;
     l->tick.overdue = NULL;
     while (c) {
         struct ws_conn *next = c->next_overdue;
         c->is_overdue = false;
-        ws_conn_give_up(c);
+        if (!has_room(&l->tick)) {
+            ws_conn_mark_overdue(c); /* the handlers go first */
+        } else {
+            if (c->state != WS_CONN_DEAD && !ws_timer_is_armed(&c->timer)) ws_conn_read(c);
+            ws_conn_give_up(c);
+        }
         c = next;
     }
     ws_timer_wheel_advance(&l->tick.wheel, l->tick.now_ms, on_due, l);
@@ -382,7 +393,7 @@ int ws_loop_io(struct ws_loop *l) {
 }
 
 void ws_loop_dispatch(struct ws_loop *l) {
-    ws_dispatch_batch(&l->tick, &l->abandoned);
+    ws_dispatch_batch(&l->tick);
 }
 
 void ws_loop_end(struct ws_loop *l) {

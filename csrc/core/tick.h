@@ -73,6 +73,7 @@ struct ws_tick {
     const struct ws_pages *pages;
     struct ws_counters *counters;
     _Atomic int *log_level;
+    const _Atomic bool *abandoned; /* in a forked child: no handler is called any more */
     uint64_t *last_id;
     enum ws_simd simd;
 

@@ -110,6 +110,12 @@ static int payload_from_buffer(struct ws_convert_payload *p, PyObject *data) {
         p->view.obj = NULL;
         return -1;
     }
+    if (p->view.format && strchr(p->view.format, 'O')) {
+        PyErr_SetString(PyExc_TypeError, "send() takes no buffer of objects: its bytes are "
+                                         "addresses of this process");
+        ws_convert_payload_fini(p);
+        return -1;
+    }
     if (PyBuffer_IsContiguous(&p->view, 'C')) {
         set_payload(p, p->view.buf, p->view.len, false);
         return 0;

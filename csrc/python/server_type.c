@@ -32,9 +32,11 @@ static bool has_core(const struct ws_server_object *self) {
 static bool is_new(const struct ws_server_object *self, const char *otherwise) {
     if (!has_core(self)) return false;
     if (self->phase == WS_SERVER_NEW) return true;
-    PyErr_SetString(PyExc_RuntimeError, self->phase == WS_SERVER_BINDING
-                                            ? "another thread is binding this Server"
-                                            : otherwise);
+    if (self->phase == WS_SERVER_BINDING) otherwise = "another thread is binding this Server";
+    if (self->phase == WS_SERVER_ABANDONED) {
+        otherwise = "this Server belongs to the parent process: make one in the child";
+    }
+    PyErr_SetString(PyExc_RuntimeError, otherwise);
     return false;
 }
 
@@ -320,8 +322,7 @@ static PyObject *server_abandon(struct ws_server_object *self, PyObject *ignored
     if (!has_core(self)) return NULL;
     ws_server_abandon(self->core);
     ws_events_forget(self);
-    if (self->phase != WS_SERVER_RUNNING)
-        self->phase = WS_SERVER_ENDED; /* run() would have nothing to run */
+    if (self->phase == WS_SERVER_NEW) self->phase = WS_SERVER_ABANDONED;
     Py_RETURN_NONE;
 }
 

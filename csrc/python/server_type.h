@@ -17,7 +17,13 @@ enum ws_handler_slot {
     WS_HANDLER_COUNT,
 };
 
-enum ws_server_phase { WS_SERVER_NEW, WS_SERVER_BINDING, WS_SERVER_RUNNING, WS_SERVER_ENDED };
+enum ws_server_phase {
+    WS_SERVER_NEW,
+    WS_SERVER_BINDING,
+    WS_SERVER_RUNNING,
+    WS_SERVER_ENDED,
+    WS_SERVER_ABANDONED, /* it did not run when the process was forked, and this is the child */
+};
 
 /* Every member is read and written with the GIL held. */
 struct ws_server_object {

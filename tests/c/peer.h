@@ -1,4 +1,4 @@
-/* peer.h: a server and its clients in one thread, for test_server.c. The rig turns the server's
+/* peer.h: a server and its clients in one thread, for rig.h. The rig turns the server's
  * loop by hand; a peer is a non-blocking client socket. Both write down what they were told as a
  * line of text, which the tests compare. Nothing waits for time: a turn does what is ready and
  * returns. */
@@ -120,9 +120,8 @@ static inline void rig_release(void *user, void *object) {
 static inline void *rig_new_buffer(void *user, size_t len, bool text, uint8_t **data) {
     struct rig *r = user;
     (void)text;
-    if (r->no_memory) return NULL;
-    r->n_objects++;
-    *data = malloc(len);
+    *data = r->no_memory ? NULL : malloc(len);
+    if (*data) r->n_objects++;
     return *data;
 }
 

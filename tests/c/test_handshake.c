@@ -638,6 +638,15 @@ static void test_phrases(void) {
     CHECK(strcmp(ws_handshake_phrase(431), "Request Header Fields Too Large") == 0);
     CHECK(strcmp(ws_handshake_phrase(599), "Error") == 0);
     CHECK(strcmp(ws_handshake_phrase(-1), "Error") == 0);
+    int known = 0; /* of RFC 9110 and 6585 */
+    for (int status = 100; status < 600; status++) {
+        const char *phrase = ws_handshake_phrase(status);
+        if (strcmp(phrase, "Error") == 0) continue;
+        known++;
+        CHECK(phrase[0] >= 'A' && phrase[0] <= 'Z');
+        for (const char *p = phrase; *p; p++) CHECK(*p >= ' ' && *p <= 'z');
+    }
+    CHECK_EQ(known, 47);
 }
 
 /* -- the client ---------------------------------------------------------------------- */

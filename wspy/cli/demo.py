@@ -75,5 +75,8 @@ def run(make_server: Callable[[], Server]) -> int:
         print(exc.strerror if isinstance(exc, OSError) and exc.strerror else exc, file=sys.stderr)
         return 1
     print(f"open {server.url.replace('ws', 'http', 1)} (Ctrl-C ends)", flush=True)
-    server.run()
+    try:
+        server.run()
+    except KeyboardInterrupt:  # a second Ctrl-C: somebody would not wait for the last tab
+        return 130
     return 0
