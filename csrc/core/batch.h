@@ -15,6 +15,8 @@ enum ws_event_kind {
     /* What handlers see in order. */
     WS_EVENT_OPEN,    /* data: the 101 answer */
     WS_EVENT_MESSAGE, /* data, len, text, ascii; object if it was received into one */
+    WS_EVENT_PING,    /* data, len */
+    WS_EVENT_PONG,    /* data, len */
     WS_EVENT_CLOSE,   /* the peer's close frame: code, data: reason */
     WS_EVENT_FAIL,    /* the peer broke a rule: code to close with, data: reason */
     WS_EVENT_END,     /* the connection is over; code: enum ws_close_kind */

@@ -1,4 +1,4 @@
-/* conn.c: a connection's life and what it reads. What it writes: conn_send.c. */
+/* conn.c: a connection's life and what it reads. Its other rooms: conn.h. */
 #include "conn.h"
 
 #include "handshake.h"
@@ -29,6 +29,7 @@ struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *
     c->state = WS_CONN_HEAD;
     c->code = 1006;
     c->linger_left = LINGER_MAX;
+    atomic_init(&c->latency_us, WS_LATENCY_NONE);
     atomic_init(&c->refs, 1);
     ws_conn_init_closing(c);
     ws_conn_deadline(c, t->options->handshake_timeout_ms);
@@ -60,6 +61,8 @@ static void free_working_memory(struct ws_conn *c) {
     c->reader = NULL;
     free(c->pong);
     c->pong = NULL;
+    free(c->rates);
+    c->rates = NULL;
     if (c->lane) {
         for (size_t i = c->lane->head; i < c->lane->n; i++)
             ws_dispatch_drop(t, &c->lane->events[i]);
@@ -112,16 +115,6 @@ void ws_conn_mark_overdue(struct ws_conn *c) {
     c->tick->overdue = c;
 }
 
-void ws_conn_deadline(struct ws_conn *c, uint32_t delay_ms) {
-    struct ws_tick *t = c->tick;
-    if (!delay_ms) {
-        ws_timer_disarm(&t->wheel, &c->timer);
-        return;
-    }
-    ws_tick_read_clock(t); /* handlers may have run for long since the last look */
-    ws_timer_arm(&t->wheel, &c->timer, t->now_ms, delay_ms);
-}
-
 void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind) {
     if (c->close_kind == WS_CLOSE_NONE) c->close_kind = (uint8_t)kind;
 }
@@ -144,6 +137,19 @@ void ws_conn_end(struct ws_conn *c, enum ws_close_kind kind) {
     c->eof = true;
     ws_conn_event(c, &ev);
     ws_conn_touch(c); /* it is not to be watched any more */
+}
+
+bool ws_conn_keep(struct ws_conn *c, struct ws_event *ev, const void *data, size_t len) {
+    ev->data = ws_arena_take(&c->tick->in, len);
+    ev->owned = !ev->data;
+    if (ev->owned) ev->data = malloc(len ? len : 1);
+    if (!ev->data) {
+        ev->owned = false;
+        return false;
+    }
+    if (len) memcpy(ev->data, data, len);
+    ev->len = len;
+    return true;
 }
 
 /* The peer has ended its side, or the socket is broken. */
@@ -211,6 +217,13 @@ static void plain_request(struct ws_conn *c, const struct ws_http_head *head) {
     }
 }
 
+/* Which of the options' it is, counted from 1; 0: none. */
+static uint16_t subprotocol_number(const struct ws_names *names, const struct ws_slice *agreed) {
+    for (size_t i = 0; agreed->len && i < names->n; i++)
+        if (names->items[i].data == agreed->data) return (uint16_t)(i + 1);
+    return 0;
+}
+
 /* A valid upgrade: keeps the head, and tells the batch. The answer is given in dispatch. */
 static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8_t *head,
                     size_t head_len) {
@@ -224,21 +237,16 @@ static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8
     memcpy(copy, head, head_len);
     c->head = copy;
     c->head_len = (uint32_t)head_len;
+    c->subprotocol = subprotocol_number(&c->tick->rules->subprotocols, &h->subprotocol);
     c->state = WS_CONN_ANSWERING;
     ws_conn_deadline(c, 0);
-    ws_proto_init(&c->proto, WS_ROLE_SERVER, c->tick->simd, c->tick->options->max_message_size,
-                  c->tick->options->max_fragments);
+    const struct ws_options *o = c->tick->options;
+    ws_proto_init(&c->proto, WS_ROLE_SERVER, c->tick->simd, o->max_message_size,
+                  o->max_fragments ? o->max_fragments : UINT32_MAX);
 
-    uint8_t *kept = ws_arena_take(&c->tick->in, len);
-    struct ws_event ev = {.kind = WS_EVENT_OPEN, .len = len, .owned = !kept};
-    if (!kept) kept = malloc(len);
-    if (!kept) {
-        ws_conn_die(c);
-        return;
-    }
-    memcpy(kept, answer_text, len);
-    ev.data = kept;
-    ws_conn_event(c, &ev);
+    struct ws_event ev = {.kind = WS_EVENT_OPEN};
+    if (ws_conn_keep(c, &ev, answer_text, len)) ws_conn_event(c, &ev);
+    else ws_conn_die(c);
 }
 
 static void judge_head(struct ws_conn *c, const uint8_t *data, size_t size) {
@@ -256,6 +264,25 @@ static void judge_head(struct ws_conn *c, const uint8_t *data, size_t size) {
         refuse(c, h.status, h.detail, ws_slice_is(head.method, "HEAD"));
         break;
     }
+}
+
+void ws_conn_refuse_late(struct ws_conn *c) {
+    refuse(c, 408, "the request head did not come in time", false);
+    free(c->reader);
+    c->reader = NULL;
+    ws_buf_fini(&c->pending);
+}
+
+void ws_conn_forget_headers(struct ws_conn *c) {
+    const uint8_t *line_end = memchr(c->head, '\n', c->head_len);
+    size_t len = (size_t)(line_end - c->head) + 1; /* an accepted head has lines */
+    uint8_t *line = malloc(len + 2);
+    if (!line) return; /* then they stay */
+    memcpy(line, c->head, len);
+    memcpy(line + len, "\r\n", 2);
+    free(c->head);
+    c->head = line;
+    c->head_len = (uint32_t)len + 2;
 }
 
 /* Bytes of the request head. Each is scanned once; only a head in pieces is copied. */
@@ -321,28 +348,60 @@ static void close_or_fail_event(struct ws_conn *c, const struct ws_proto_event *
     ws_conn_event(c, &ev);
 }
 
-static void take_event(struct ws_conn *c, const struct ws_proto_event *pe) {
+void ws_conn_fail(struct ws_conn *c, uint16_t code, const char *why) {
+    struct ws_proto_event ev = {.kind = WS_PROTO_FAIL,
+                                .code = code,
+                                .data = (uint8_t *)(uintptr_t)why, /* only read */
+                                .len = strlen(why)};
+    ws_proto_end(&c->proto);
+    close_or_fail_event(c, &ev);
+}
+
+/* A ping is answered here; whoever asked for it gets to see it, and pongs. */
+static void take_control(struct ws_conn *c, const struct ws_proto_event *pe) {
+    bool is_ping = pe->kind == WS_PROTO_PING;
+    uint32_t wanted = atomic_load_explicit(c->tick->wanted, memory_order_relaxed);
+    struct ws_event ev = {.kind = is_ping ? WS_EVENT_PING : WS_EVENT_PONG};
+    if (!ws_conn_allow_control(c)) {
+        ws_conn_fail(c, 1008, "too many control frames (control_rate)");
+        return;
+    }
+    if (is_ping) keep_pong(c, pe);
+    else ws_conn_take_pong(c, pe->data, pe->len);
+    if (!(wanted & (is_ping ? WS_WANT_PING : WS_WANT_PONG))) return;
+    if (ws_conn_keep(c, &ev, pe->data, pe->len)) ws_conn_event(c, &ev);
+}
+
+static void take_message(struct ws_conn *c, const struct ws_proto_event *pe) {
     struct ws_event ev = {.kind = WS_EVENT_MESSAGE,
                           .data = pe->data,
                           .len = pe->len,
                           .text = pe->text,
                           .ascii = pe->ascii,
                           .owned = pe->owned};
+    if (!ws_conn_allow_message(c)) {
+        if (pe->owned) free(pe->data);
+        ws_conn_fail(c, 1008, "too many messages (message_rate)");
+        return;
+    }
+    if (!pe->data) {
+        ev.object = c->object;
+        ev.data = c->object_data;
+        c->object = NULL;
+    }
+    ws_conn_event(c, &ev);
+}
+
+static void take_event(struct ws_conn *c, const struct ws_proto_event *pe) {
+    struct ws_event ev = {.kind = WS_EVENT_BUFFER, .len = pe->len, .text = pe->text};
     switch (pe->kind) {
     case WS_PROTO_NONE: break;
-    case WS_PROTO_MESSAGE:
-        if (!pe->data) {
-            ev.object = c->object;
-            ev.data = c->object_data;
-            c->object = NULL;
-        }
-        ws_conn_event(c, &ev);
-        break;
-    case WS_PROTO_PING: keep_pong(c, pe); break;
+    case WS_PROTO_MESSAGE: take_message(c, pe); break;
+    case WS_PROTO_PING:
     case WS_PROTO_PONG:
-        break; /* 5.5.3: "A response to an unsolicited Pong frame is not expected." */
+        take_control(c, pe); /* 5.5.3: "A response to an unsolicited Pong frame is not expected." */
+        break;
     case WS_PROTO_BUFFER:
-        ev.kind = WS_EVENT_BUFFER;
         c->awaits_buffer = true;
         ws_conn_event(c, &ev);
         break;
@@ -368,6 +427,14 @@ static void feed_frames(struct ws_conn *c, uint8_t *data, size_t len) {
         len -= (size_t)n;
         take_event(c, &ev);
     }
+    ws_conn_note_read(c);
+}
+
+/* Bytes count before they are parsed, whatever they turn out to be. */
+static bool may_take(struct ws_conn *c, size_t n) {
+    if (c->proto.ended || ws_conn_allow_bytes(c, n)) return true;
+    ws_conn_fail(c, 1008, "too many bytes (byte_rate)");
+    return false;
 }
 
 /* ---- reading ---- */
@@ -384,7 +451,9 @@ static void took(struct ws_conn *c, uint8_t *data, size_t n) {
     switch ((enum ws_conn_state)c->state) {
     case WS_CONN_HEAD: feed_head(c, data, n); break;
     case WS_CONN_OPEN:
-    case WS_CONN_CLOSING: feed_frames(c, data, n); break;
+    case WS_CONN_CLOSING:
+        if (may_take(c, n)) feed_frames(c, data, n);
+        break;
     case WS_CONN_LINGER: linger_read(c, n); break;
     case WS_CONN_ANSWERING:
     case WS_CONN_DEAD: break;
@@ -394,6 +463,9 @@ static void took(struct ws_conn *c, uint8_t *data, size_t n) {
 static void read_failed(struct ws_conn *c, ssize_t n) {
     if (n == 0) {
         ws_conn_gone(c, c->was_reset ? WS_CLOSE_RESET : WS_CLOSE_EOF);
+    } else if (errno == ETIMEDOUT) { /* TCP_USER_TIMEOUT, which is stall_timeout, or keepalive */
+        c->broken = true;
+        ws_conn_gone(c, WS_CLOSE_STALL);
     } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
         c->broken = true;
         ws_conn_gone(c, WS_CLOSE_RESET);
@@ -402,7 +474,7 @@ static void read_failed(struct ws_conn *c, ssize_t n) {
 
 /* The rest of a large message straight into its object, and what follows it into the arena: one
  * system call. */
-static void read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
+static bool read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
     struct ws_arena *in = &c->tick->in;
     struct iovec iov[2] = {
         {.iov_base = at, .iov_len = room < WS_TICK_READ_MAX ? room : WS_TICK_READ_MAX}};
@@ -415,37 +487,39 @@ static void read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
     ssize_t n = ws_sock_readv(c->fd, iov, pieces);
     if (n <= 0) {
         read_failed(c, n);
-        return;
+        return false;
     }
     size_t direct = (size_t)n < room ? (size_t)n : room, behind = (size_t)n - direct;
     struct ws_proto_event ev;
+    if (!may_take(c, (size_t)n)) return false;
     ws_proto_direct_feed(&c->proto, direct,
                          &ev); /* cannot fail: it has asked for at least this much */
     take_event(c, &ev);
     if (behind) feed_frames(c, ws_arena_take(in, behind), behind);
+    else ws_conn_note_read(c);
+    return (size_t)n == WS_TICK_READ_MAX;
 }
 
-void ws_conn_read(struct ws_conn *c) {
+bool ws_conn_read(struct ws_conn *c) {
     struct ws_arena *in = &c->tick->in;
     uint8_t *at;
-    if (!(ws_conn_interest(c) & WS_POLL_IN)) return; /* it was given up or paused since the wait */
+    if (!(ws_conn_interest(c) & WS_POLL_IN))
+        return false; /* it was given up or paused since the wait */
     size_t room = c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING
                       ? ws_proto_direct_room(&c->proto, &at)
                       : 0;
-    if (room) {
-        read_direct(c, at, room);
-        return;
-    }
+    if (room) return read_direct(c, at, room);
     at = in->data + in->used; /* the loop has made sure that READ_MAX fits */
     ssize_t n = ws_sock_read(c->fd, at, WS_TICK_READ_MAX);
     if (n <= 0) {
         read_failed(c, n);
-        return;
+        return false;
     }
     size_t events = c->tick->batch.n;
     in->used += (size_t)n;
     took(c, at, (size_t)n);
     if (c->tick->batch.n == events) in->used = (size_t)(at - in->data); /* nothing points there */
+    return (size_t)n == WS_TICK_READ_MAX;
 }
 
 void ws_conn_resume(struct ws_conn *c) {
@@ -480,7 +554,7 @@ uint32_t ws_conn_interest(const struct ws_conn *c) {
     case WS_CONN_HEAD:
     case WS_CONN_LINGER: in = true; break;
     case WS_CONN_OPEN:
-        in = !c->paused && !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended;
+        in = !c->paused && !c->throttled && !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended;
         break;
     case WS_CONN_CLOSING:
         in = !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended;
@@ -489,34 +563,6 @@ uint32_t ws_conn_interest(const struct ws_conn *c) {
     case WS_CONN_DEAD: break;
     }
     return in && !c->eof ? events | WS_POLL_IN : events;
-}
-
-/* ---- deadlines ---- */
-
-static void give_up_open(struct ws_conn *c) {
-    /* It takes nothing more, and sends no end either. */
-    if (c->broken && !c->lane && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
-    /* Its end waits in the lane, and it takes nothing that would free the way. */
-    else ws_conn_hangup(c);
-}
-
-void ws_conn_give_up(struct ws_conn *c) {
-    if (ws_timer_is_armed(&c->timer)) return; /* something came and moved the deadline */
-    switch ((enum ws_conn_state)c->state) {
-    case WS_CONN_HEAD:
-        refuse(c, 408, "the request head did not come in time", false);
-        free(c->reader);
-        c->reader = NULL;
-        ws_buf_fini(&c->pending);
-        break;
-    case WS_CONN_CLOSING:
-        if (!c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_NONE);
-        break;
-    case WS_CONN_LINGER: ws_conn_die(c); break;
-    case WS_CONN_OPEN: give_up_open(c); break;
-    case WS_CONN_ANSWERING:
-    case WS_CONN_DEAD: break;
-    }
 }
 
 /* ---- what users ask ---- */
@@ -558,6 +604,11 @@ bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
         out->kind = (enum ws_close_kind)closing->kind;
     }
     return false;
+}
+
+struct ws_slice ws_conn_get_subprotocol(const struct ws_conn *c) {
+    if (!c->subprotocol) return (struct ws_slice){"", 0};
+    return c->tick->rules->subprotocols.items[c->subprotocol - 1];
 }
 
 void *ws_conn_get_user(const struct ws_conn *c) {

@@ -1,13 +1,15 @@
 /* conn.h: one connection: socket, handshake, protocol, output queue, back-pressure.
  *
- * Three files share this struct: conn.c (life, reading), conn_send.c (queueing, writing, closing)
- * and dispatch.c (events to handlers). The loop is the only one that tells them what the poller
+ * Several files share this struct: conn.c (life, reading), conn_send.c (what users send),
+ * conn_write.c (writing), conn_close.c (closing), conn_time.c (deadlines) and dispatch.c (events to
+ * handlers). The loop is the only one that tells them what the poller
  * saw, and the only one that talks to the poller. */
 #ifndef WS_CONN_H
 #define WS_CONN_H
 
 #include "http.h"
 #include "proto.h"
+#include "rate.h"
 #include "tick.h"
 
 enum ws_conn_state {
@@ -26,6 +28,11 @@ struct ws_closing {
     uint8_t kind; /* enum ws_close_kind */
     bool lasting; /* static; else owned by the connection, the reason's bytes behind it */
     struct ws_slice reason;
+};
+
+/* What came of a connection lately; only one that is limited, or sends control frames, has it. */
+struct ws_rates {
+    struct ws_rate control, messages, bytes;
 };
 
 struct ws_conn {
@@ -50,19 +57,38 @@ struct ws_conn {
     bool wants_drain : 1;   /* ws_conn_send told WS_SENT_OVER: on_drain is due */
     bool awaits_buffer : 1; /* a BUFFER event stands in the batch */
     bool gap : 1; /* an event found no place in the lane: none behind it but END is told */
+    bool has_deadline : 1; /* until_ms counts */
+    bool amid : 1;         /* a frame or a message has begun, at began_ms, and is not whole */
+    bool awaits_pong : 1;  /* we pinged at pinged_ms, and nothing has come since */
+    bool wants_ping : 1;   /* a ping of the core's is due at the next flush */
+    bool throttled : 1;    /* over its rate: not read until resume_ms */
+    bool is_held : 1;      /* not read since held_ms, for whatever reason */
+    bool in_stream : 1;    /* a FIRST part was queued, its LAST was not */
     bool is_touched : 1, is_ready : 1, is_overdue : 1,
         is_dead : 1;   /* stands in that list of the tick */
     _Atomic bool told; /* on_close was called: what it said stays */
     _Atomic(const struct ws_closing *)
         closing; /* NULL: open. The first close of any thread stays */
 
-    _Atomic size_t backlog; /* queue.bytes, for other threads */
+    _Atomic size_t backlog; /* bytes queued, for other threads */
     _Atomic size_t cost;    /* what the queue takes of memory, for other threads */
     _Atomic size_t posted;  /* bytes in the mailbox */
+    _Atomic bool streaming; /* somebody sends parts */
+    _Atomic uint32_t latency_us; /* WS_LATENCY_NONE: not known */
 
     struct ws_conn *next_touched, *next_ready, *next_overdue, *next_dead;
-    struct ws_timer timer; /* handshake, close or linger time-out, as the state says */
+    struct ws_timer timer; /* of the deadline that is next, or of one that was put off since */
+    /* Milliseconds of the tick's clock, modulo 2^32: time-outs are shorter than half of it. */
+    uint32_t until_ms;  /* of the handshake, of closing or lingering, as the state says */
+    uint32_t heard_ms;  /* the last bytes came */
+    uint32_t active_ms; /* the last message came or went */
+    uint32_t began_ms, pinged_ms, resume_ms, held_ms;
+    uint32_t moved_ms; /* the peer took bytes of the queue, or the queue began to wait */
+    uint32_t ping_after_ms; /* of silence: ping_interval, a little less for everybody */
+    uint64_t ping_ns;       /* our last ping went */
+    struct ws_rates *rates; /* owned, NULL if not needed yet */
     struct ws_queue queue;
+    struct ws_queue *behind; /* owned: messages that wait for the stream's end, NULL if none do */
     struct ws_proto proto;
     struct ws_batch *lane;         /* owned: events that wait, NULL if none do */
     struct ws_buf pending;         /* HEAD: the head so far; later: bytes behind the head */
@@ -76,6 +102,7 @@ struct ws_conn {
     uint8_t *head; /* owned: the request head */
     uint32_t head_len;
     uint32_t linger_left; /* bytes an error answer's peer may still send */
+    uint16_t subprotocol; /* which of the options', counted from 1; 0: none */
     uint16_t code, sent_code;
     uint8_t reason_len, sent_reason_len;
     char *reason, *sent_reason; /* owned, NULL if empty */
@@ -94,8 +121,8 @@ struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *
  * reference. */
 void ws_conn_bury(struct ws_conn *c);
 /* The descriptor has something to read, or hung up. Reads once and parses; events go to the tick's
- * batch. */
-void ws_conn_read(struct ws_conn *c);
+ * batch. True: there was as much as one read takes, and more may wait. */
+bool ws_conn_read(struct ws_conn *c);
 /* Hung up while it was not to be read: what is queued is void, what has come is still read. */
 void ws_conn_hangup(struct ws_conn *c);
 /* The socket is of no use any more, and no read would tell. */
@@ -103,8 +130,6 @@ void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind);
 /* Takes up what waited: lane, bytes behind the handshake. For connections in the tick's ready list.
  */
 void ws_conn_resume(struct ws_conn *c);
-/* The deadline passed and a full read pass changed nothing. */
-void ws_conn_give_up(struct ws_conn *c);
 /* What the poller should watch for: enum ws_poll, or-ed. */
 uint32_t ws_conn_interest(const struct ws_conn *c);
 /* Puts it into a list of the tick, once. */
@@ -118,36 +143,101 @@ void ws_conn_die(struct ws_conn *c);
 void ws_conn_event(struct ws_conn *c, const struct ws_event *ev);
 /* Queues END. */
 void ws_conn_end(struct ws_conn *c, enum ws_close_kind kind);
-/* (Re)arms its timer; 0 disarms. */
-void ws_conn_deadline(struct ws_conn *c, uint32_t delay_ms);
+/* Ends what the peer sends: it broke a rule, said in words that last. */
+void ws_conn_fail(struct ws_conn *c, uint16_t code, const char *why);
+/* Bytes that an event may keep until it is dispatched, copied into the arena or a block that the
+ * event owns. False: out of memory. */
+bool ws_conn_keep(struct ws_conn *c, struct ws_event *ev, const void *data, size_t len);
+/* The request did not come in time. */
+void ws_conn_refuse_late(struct ws_conn *c);
+/* Frees the request's header fields; its start line stays. */
+void ws_conn_forget_headers(struct ws_conn *c);
 
-/* ---- conn_send.c: queueing, writing, closing ---- */
+/* ---- conn_time.c: deadlines ---- */
+
+#define WS_LATENCY_NONE UINT32_MAX
+
+/* It is open from now on: the clocks of silence and activity start. */
+void ws_conn_begin_times(struct ws_conn *c);
+/* Sets the deadline of its state; 0: none. */
+void ws_conn_deadline(struct ws_conn *c, uint32_t delay_ms);
+/* Makes sure that the timer fires for the next deadline. What comes later than before needs no
+ * call. */
+void ws_conn_rearm(struct ws_conn *c);
+/* Whether a deadline has passed. */
+bool ws_conn_is_due(const struct ws_conn *c);
+/* Acts on a deadline that has passed, if a full read pass changed nothing. was_full: the read that
+ * went before left bytes unread. */
+void ws_conn_expire(struct ws_conn *c, bool was_full);
+/* Reading begins or ends: what waits unread does not count as silence. */
+void ws_conn_hold(struct ws_conn *c, bool held);
+/* Bytes came, and have been parsed. */
+void ws_conn_note_read(struct ws_conn *c);
+/* A write is over; was_blocked: before it. moved: the peer took something of what was there. */
+void ws_conn_note_write(struct ws_conn *c, bool was_blocked, bool moved);
+/* A message came (which counts in message_rate), a control frame, bytes. False: too many. */
+bool ws_conn_allow_message(struct ws_conn *c);
+bool ws_conn_allow_control(struct ws_conn *c);
+bool ws_conn_allow_bytes(struct ws_conn *c, size_t n);
+/* A pong came: perhaps that of our last ping. */
+void ws_conn_take_pong(struct ws_conn *c, const uint8_t *data, size_t len);
+/* The payload of a ping that goes now. */
+void ws_conn_make_ping(struct ws_conn *c, uint8_t payload[8]);
+
+/* ---- conn_send.c: what users send ---- */
+
+/* Appends to the queue; takes entry->msg. 0 or WS_ERR_MEMORY. */
+int ws_conn_push(struct ws_conn *c, const struct ws_queue_entry *entry);
+/* What the queue takes of memory: small frames that wait for a blocked peer cost more than their
+ * bytes. */
+size_t ws_conn_cost(const struct ws_conn *c);
+/* The queue has changed: tells other threads. */
+void ws_conn_note_queue(struct ws_conn *c);
+/* Applies one mail; takes its block. */
+void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail);
+/* Has the owner carry out the close that was published, from another thread. 0 or WS_ERR_MEMORY
+ * (nothing was published). Takes closing. */
+int ws_conn_post_close(struct ws_conn *c, const struct ws_closing *closing);
+/* Queues bytes of HTTP: copied, or lasting. 0 or WS_ERR_MEMORY. */
+int ws_conn_send_http(struct ws_conn *c, const uint8_t *data, size_t len, bool lasting);
+/* Whether the queue is above high_water, the cost of many small frames included. */
+bool ws_conn_is_over(const struct ws_conn *c);
+/* Throws the queue away: the peer takes nothing more. */
+void ws_conn_drop_queue(struct ws_conn *c);
+/* Throws away the messages that wait for a stream's end. */
+void ws_conn_drop_behind(struct ws_conn *c);
+
+/* ---- conn_write.c: writing ---- */
 
 /* Writes what is queued as far as the kernel takes it, with what follows from it (FIN, drain,
  * pause). */
 void ws_conn_flush(struct ws_conn *c);
-/* Applies one mail; takes its block. */
-void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail);
-/* Queues bytes of HTTP: copied, or lasting. 0 or WS_ERR_MEMORY. */
-int ws_conn_send_http(struct ws_conn *c, const uint8_t *data, size_t len, bool lasting);
+/* Writes until the queue is empty or the kernel is full. */
+void ws_conn_write(struct ws_conn *c);
+
+/* ---- conn_close.c: closing ---- */
+
 /* Queues a close frame, and remembers what it said. */
 void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason);
 /* All is said: goes to LINGER. */
 void ws_conn_linger(struct ws_conn *c);
-/* Throws the queue away: the peer takes nothing more. */
-void ws_conn_drop_queue(struct ws_conn *c);
 /* Open from here on, or closed for its users from here on; the second does nothing if a close came
  * first. */
 void ws_conn_begin_open(struct ws_conn *c);
 void ws_conn_end_open(struct ws_conn *c);
-/* Closes an open connection of the owner's for a reason of the server's own: ERROR 1011, BACKLOG
- * 1013, SHUTDOWN 1001. Needs no memory. */
+/* Closes an open connection of the owner's for a reason of the server's own: ERROR and PING_TIMEOUT
+ * 1011, BACKLOG 1013, SHUTDOWN and IDLE 1001. Needs no memory. */
 void ws_conn_close_for(struct ws_conn *c, enum ws_close_kind kind);
 /* Not open yet; and at the very end: frees what the first close left. */
 void ws_conn_init_closing(struct ws_conn *c);
 void ws_conn_free_closing(struct ws_conn *c);
-/* Whether the queue is above high_water, the cost of many small frames included. */
-bool ws_conn_is_over(const struct ws_conn *c);
+/* What the server says when it closes for a reason of its own. */
+const struct ws_closing *ws_conn_fixed_closing(enum ws_close_kind kind);
+/* True if it was open: of several threads that close, one is the first, and what it says stays. */
+bool ws_conn_publish(struct ws_conn *c, const struct ws_closing *closing);
+void ws_conn_drop_closing(const struct ws_closing *closing);
+/* Carries out the close that was published. */
+void ws_conn_close_here(struct ws_conn *c);
 /* From now on the peer has close_timeout to take what is queued and to end. */
 void ws_conn_arm_close(struct ws_conn *c);
 /* Remembers why it ends, unless it knows already. */

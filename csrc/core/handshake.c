@@ -2,8 +2,7 @@
  * host and origin in, what to answer; and the client's two halves, the request and the check of the
  * answer.
  *
- * Reads no socket and no clock, makes no random bytes, and negotiates no extension and no
- * subprotocol. */
+ * Reads no socket and no clock, makes no random bytes, and negotiates no extension. */
 #include "handshake.h"
 
 #include "base64.h"
@@ -248,6 +247,48 @@ static bool check_upgrade(struct ws_handshake *h, const struct ws_http_head *hea
     return true;
 }
 
+/* Cuts the first element off a comma-separated list. */
+static struct ws_slice cut_element(struct ws_slice *list) {
+    const char *comma = list->len ? memchr(list->data, ',', list->len) : NULL;
+    size_t len = comma ? (size_t)(comma - list->data) : list->len;
+    struct ws_slice element = ws_slice_trim((struct ws_slice){list->data, len});
+    list->data += comma ? len + 1 : len;
+    list->len -= comma ? len + 1 : len;
+    return element;
+}
+
+/* The index of ours that it is, if that is below best, else best. */
+static size_t prefer(const struct ws_names *ours, struct ws_slice token, size_t best) {
+    for (size_t i = 0; i < best; i++) {
+        const struct ws_slice *own = &ours->items[i];
+        if (own->len == token.len && memcmp(own->data, token.data, token.len) == 0) return i;
+    }
+    return best;
+}
+
+/* 4.2.2 item 5: "If the server does not agree to any of the client's requested subprotocols, the
+ * only acceptable value is null", that is no field. The server's order decides. */
+static bool agree_subprotocol(struct ws_handshake *h, const struct ws_http_head *head,
+                              const struct ws_names *ours) {
+    struct ws_slice at = head->rest;
+    struct ws_http_header field;
+    size_t best = ours->n;
+    while (ws_http_head_next(&at, &field)) {
+        if (!ws_slice_is(field.name, "Sec-WebSocket-Protocol")) continue;
+        /* 4.1 item 10: elements "MUST be non-empty strings with characters in the range U+0021 to
+         * U+007E not including separator characters"; 11.3.4: the field may come several times.
+         * RFC 9110 5.6.1.2 has empty elements ignored. */
+        while (field.value.len) {
+            struct ws_slice token = cut_element(&field.value);
+            if (token.len && !ws_slice_is_token(token))
+                return refuse(h, 400, "Sec-WebSocket-Protocol is not a list of tokens.");
+            if (token.len) best = prefer(ours, token, best);
+        }
+    }
+    if (best < ours->n) h->subprotocol = ours->items[best];
+    return true;
+}
+
 static bool check_origin(struct ws_handshake *h, const struct ws_http_head *head,
                          const struct ws_allow_list *origins, const struct authority *host) {
     struct ws_slice origin;
@@ -276,6 +317,7 @@ void ws_handshake_check(struct ws_handshake *h, const struct ws_http_head *head,
         return;
     }
     if (!check_upgrade(h, head, &key)) return;
+    if (!agree_subprotocol(h, head, &rules->subprotocols)) return;
     if (!check_origin(h, head, &rules->origins, &host)) return;
     if (ws_handshake_accept(h->accept, key.data, key.len) < 0) {
         refuse(h, 500, "The server could not compute Sec-WebSocket-Accept.");
@@ -302,13 +344,16 @@ static size_t written(int n, size_t cap) {
 }
 
 size_t ws_handshake_answer(char out[WS_HANDSHAKE_ANSWER_MAX], const struct ws_handshake *h) {
+    int named = (int)h->subprotocol.len; /* at most WS_SUBPROTOCOL_MAX */
     int n = snprintf(out, WS_HANDSHAKE_ANSWER_MAX,
                      "HTTP/1.1 101 Switching Protocols\r\n"
                      "Upgrade: websocket\r\n"
                      "Connection: Upgrade\r\n"
                      "Sec-WebSocket-Accept: %.*s\r\n"
+                     "%s%.*s%s"
                      "\r\n",
-                     WS_HANDSHAKE_ACCEPT_SIZE, h->accept);
+                     WS_HANDSHAKE_ACCEPT_SIZE, h->accept, named ? "Sec-WebSocket-Protocol: " : "",
+                     named, named ? h->subprotocol.data : "", named ? "\r\n" : "");
     return written(n, WS_HANDSHAKE_ANSWER_MAX);
 }
 

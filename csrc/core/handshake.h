@@ -21,6 +21,11 @@ struct ws_allow_list {
     size_t n;
 };
 
+struct ws_names {
+    const struct ws_slice *items; /* borrowed, n of them */
+    size_t n;
+};
+
 struct ws_handshake_rules {
     /* DEFAULT: same origin (scheme http or https, host and port equal to the Host field, default
      * ports of the origin's scheme filled in); no Origin field is let in. LIST: each an origin
@@ -30,7 +35,11 @@ struct ws_handshake_rules {
      * port matches 80 and 443), brackets for IPv6, compared case-insensitively. The server fills in
      * names of this machine where it is bound to a loopback address. */
     struct ws_allow_list hosts;
+    /* Subprotocols, tokens of at most WS_SUBPROTOCOL_MAX bytes, the one liked best first. */
+    struct ws_names subprotocols;
 };
+
+#define WS_SUBPROTOCOL_MAX 128
 
 enum ws_handshake_kind {
     WS_HANDSHAKE_UPGRADE, /* a valid opening handshake; accept is filled */
@@ -46,6 +55,7 @@ struct ws_handshake {
     const char *detail; /* REFUSED: one sentence for a person, static; tells which option lets it in
                          * (403, 421) */
     char accept[WS_HANDSHAKE_ACCEPT_SIZE]; /* UPGRADE: the value of Sec-WebSocket-Accept */
+    struct ws_slice subprotocol; /* UPGRADE: one of the rules', or empty: none was agreed on */
 };
 
 /* Judges a request head. In this order: exactly one well-formed Host field (400; for an
@@ -54,8 +64,9 @@ struct ws_handshake {
  * (Content-Length other than a single 0, any Transfer-Encoding) is 400, a method other than GET and
  * HEAD is 405, else PLAIN. If so: method GET (405), no body announced (400), Connection has the
  * token "upgrade" (400), Sec-WebSocket-Version exactly one "13" (426), exactly one
- * Sec-WebSocket-Key that is 16 bytes in base64 (400), Origin allowed (403; two Origin fields:
- * 400). */
+ * Sec-WebSocket-Key that is 16 bytes in base64 (400), Sec-WebSocket-Protocol a list of tokens
+ * (400), Origin allowed (403; two Origin fields: 400). The subprotocol is the first of the rules'
+ * that was offered. */
 void ws_handshake_check(struct ws_handshake *h, const struct ws_http_head *head,
                         const struct ws_handshake_rules *rules);
 
@@ -63,7 +74,7 @@ void ws_handshake_check(struct ws_handshake *h, const struct ws_http_head *head,
 int ws_handshake_accept(char out[WS_HANDSHAKE_ACCEPT_SIZE], const char *key, size_t len);
 
 /* The 101 answer to an UPGRADE. Returns its size; room: WS_HANDSHAKE_ANSWER_MAX. */
-#define WS_HANDSHAKE_ANSWER_MAX 256
+#define WS_HANDSHAKE_ANSWER_MAX 512
 size_t ws_handshake_answer(char out[WS_HANDSHAKE_ANSWER_MAX], const struct ws_handshake *h);
 
 /* An error answer for status (100..999, else 500) with a plain-text body (detail, the phrase if

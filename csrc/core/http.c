@@ -193,11 +193,17 @@ bool ws_slice_is(struct ws_slice s, const char *text) {
     return ws_slice_same(s, (struct ws_slice){.data = text, .len = strlen(text)});
 }
 
-static struct ws_slice trim(struct ws_slice s) {
+struct ws_slice ws_slice_trim(struct ws_slice s) {
     const char *from = s.data, *to = s.data + s.len;
     while (from < to && (*from == ' ' || *from == '\t')) from++;
     while (from < to && (to[-1] == ' ' || to[-1] == '\t')) to--;
     return slice(from, to);
+}
+
+bool ws_slice_is_token(struct ws_slice s) {
+    for (size_t i = 0; i < s.len; i++)
+        if (!(classes[(uint8_t)s.data[i]] & TOKEN)) return false;
+    return s.len > 0;
 }
 
 /* Takes what stands before the character c off the front of `at`, and c too. False without c. */
@@ -275,7 +281,7 @@ bool ws_http_head_next(struct ws_slice *at, struct ws_http_header *out) {
     if (!cut(at, '\n', &line) || line.len == 0) return false;
     line.len--; /* the CR */
     if (!cut(&line, ':', &out->name)) return false;
-    out->value = trim(line);
+    out->value = ws_slice_trim(line);
     return true;
 }
 
@@ -296,8 +302,8 @@ int ws_http_head_get(const struct ws_http_head *head, const char *name, struct w
 static bool list_has(struct ws_slice list, const char *token) {
     struct ws_slice item;
     while (cut(&list, ',', &item))
-        if (ws_slice_is(trim(item), token)) return true;
-    return ws_slice_is(trim(list), token);
+        if (ws_slice_is(ws_slice_trim(item), token)) return true;
+    return ws_slice_is(ws_slice_trim(list), token);
 }
 
 bool ws_http_head_has_token(const struct ws_http_head *head, const char *name, const char *token) {

@@ -74,5 +74,9 @@ bool ws_http_head_has_token(const struct ws_http_head *head, const char *name, c
 /* ASCII case-insensitive comparisons, with a C string and of two slices. */
 bool ws_slice_is(struct ws_slice s, const char *text);
 bool ws_slice_same(struct ws_slice a, struct ws_slice b);
+/* Without surrounding spaces and tabs. */
+struct ws_slice ws_slice_trim(struct ws_slice s);
+/* A token of RFC 9110 section 5.6.2: not empty, no separators, visible ASCII. */
+bool ws_slice_is_token(struct ws_slice s);
 
 #endif

@@ -16,14 +16,16 @@ struct ws_conn;
 
 enum ws_mail_kind {
     WS_MAIL_SEND,
+    WS_MAIL_PING,  /* msg: the frame, or NULL: one of the core's */
     WS_MAIL_CLOSE, /* what it says stands in the connection */
 };
 
 struct ws_mail {
     struct ws_mail *next;
     struct ws_conn *conn; /* owns one reference */
-    struct ws_msg *msg;   /* SEND: owns one reference */
+    struct ws_msg *msg;   /* SEND, PING: owns one reference; may be NULL */
     uint8_t kind;
+    uint8_t part; /* SEND: enum ws_part */
     bool over; /* SEND: the sender was told WS_SENT_OVER, and waits for on_drain */
 };
 

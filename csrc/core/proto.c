@@ -78,6 +78,15 @@ bool ws_proto_code_is_valid(unsigned code) {
            (code >= 3000 && code <= 4999);
 }
 
+void ws_proto_end(struct ws_proto *p) {
+    end(p);
+}
+
+bool ws_proto_is_amid(const struct ws_proto *p) {
+    if (p->ended) return false;
+    return p->state != STATE_HEADER || p->opcode || (p->partial && p->partial->header_len);
+}
+
 /* ---- frame headers ---- */
 
 /* The rules that the first two bytes of a frame can break. True if they are kept. */
@@ -125,7 +134,7 @@ static void begin_data(struct ws_proto *p, const struct ws_frame *f, struct ws_p
         p->n_fragments = 0;
         ws_utf8_init(&p->utf8);
     }
-    p->n_fragments++;
+    if (p->n_fragments < UINT32_MAX) p->n_fragments++;
     if (f->len > p->max_message_size - p->message_len) {
         fail(p, ev, 1009, "the message is too big");
     } else if (p->n_fragments > p->max_fragments) {
@@ -426,20 +435,20 @@ ptrdiff_t ws_proto_feed(struct ws_proto *p, uint8_t *data, size_t len, struct ws
 
 /* ---- out ---- */
 
-static struct ws_frame out_frame(const struct ws_proto *p, uint8_t opcode, size_t len,
-                                 uint32_t key) {
-    bool client = p->role == WS_ROLE_CLIENT; /* 5.1: a client masks all frames, a server none */
-    return (struct ws_frame){
-        .fin = true, .masked = client, .opcode = opcode, .key = client ? key : 0, .len = len};
-}
-
 size_t ws_proto_frame_size(const struct ws_proto *p, size_t len) {
     return ws_frame_header_size(len, p->role == WS_ROLE_CLIENT) + len;
 }
 
 size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode,
                             const uint8_t *data, size_t len, uint32_t key) {
-    struct ws_frame f = out_frame(p, opcode, len, key);
+    return ws_proto_fragment_write(p, out, opcode, true, data, len, key);
+}
+
+size_t ws_proto_fragment_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode, bool fin,
+                               const uint8_t *data, size_t len, uint32_t key) {
+    bool client = p->role == WS_ROLE_CLIENT; /* 5.1: a client masks all frames, a server none */
+    struct ws_frame f = {
+        .fin = fin, .masked = client, .opcode = opcode, .key = client ? key : 0, .len = len};
     size_t header = ws_frame_write(out, &f);
     if (f.masked) ws_mask_apply(p->simd, out + header, data, len, key);
     else if (len) memcpy(out + header, data, len);

@@ -82,6 +82,10 @@ struct ws_proto {
 void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd,
                    size_t max_message_size, uint32_t max_fragments);
 void ws_proto_fini(struct ws_proto *p);
+/* Nothing is read any more, for a reason of the caller's. */
+void ws_proto_end(struct ws_proto *p);
+/* Whether a frame or a message has begun that is not whole yet. */
+bool ws_proto_is_amid(const struct ws_proto *p);
 
 /* Consumes input up to and including one event. Returns the bytes consumed, at most len, or
  * WS_ERR_MEMORY, after which nothing is read any more. The input is overwritten (unmasked). 0 with
@@ -109,6 +113,10 @@ int ws_proto_direct_feed(struct ws_proto *p, size_t n, struct ws_proto_event *ev
 size_t ws_proto_frame_size(const struct ws_proto *p, size_t len);
 size_t ws_proto_frame_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode,
                             const uint8_t *data, size_t len, uint32_t key);
+/* The same for a frame that may be a fragment: fin is false if more of the message follows (section
+ * 5.4). */
+size_t ws_proto_fragment_write(const struct ws_proto *p, uint8_t *out, uint8_t opcode, bool fin,
+                               const uint8_t *data, size_t len, uint32_t key);
 
 /* Writes a close frame's payload: code (none if 1005) and reason (at most 123 bytes). Returns its
  * length. */

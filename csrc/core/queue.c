@@ -68,14 +68,31 @@ int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry) {
 int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry,
                        struct ws_queue_sink *sink) {
     uint32_t at = q->sent ? 1 : 0;
-    while (at < q->n && q->entries[q->head + at].kind == WS_QUEUE_HTTP) at++;
-    struct ws_queue_entry *there = at < q->n ? &q->entries[q->head + at] : NULL;
-    if (!there || there->kind != WS_QUEUE_PONG || entry->kind != WS_QUEUE_PONG)
-        return insert(q, at, entry);
-    q->bytes = q->bytes - there->len + entry->len;
-    drop(q, there, sink);
-    *there = *entry;
-    if (is_borrowed(entry)) q->n_borrowed++;
+    for (; at < q->n && q->entries[q->head + at].kind != WS_QUEUE_MESSAGE; at++) {
+        struct ws_queue_entry *there = &q->entries[q->head + at];
+        if (there->kind != WS_QUEUE_PONG || entry->kind != WS_QUEUE_PONG) continue;
+        q->bytes = q->bytes - there->len + entry->len;
+        drop(q, there, sink);
+        *there = *entry;
+        if (is_borrowed(entry)) q->n_borrowed++;
+        return 0;
+    }
+    return insert(q, at, entry);
+}
+
+int ws_queue_append(struct ws_queue *q, struct ws_queue *from) {
+    for (uint32_t i = 0; i < from->n; i++) {
+        if (insert(q, q->n, &from->entries[from->head + i]) == 0) continue;
+        for (; i > 0; i--) { /* the last of them is off again first */
+            const struct ws_queue_entry *e = &q->entries[q->head + --q->n];
+            q->bytes -= e->len;
+            if (is_borrowed(e)) q->n_borrowed--;
+        }
+        return WS_ERR_MEMORY;
+    }
+    from->n = from->n_borrowed = 0;
+    from->bytes = 0;
+    free_entries(from);
     return 0;
 }
 

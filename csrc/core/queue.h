@@ -49,10 +49,12 @@ void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m);
 /* Appends; takes entry->msg. 0, or WS_ERR_MEMORY (nothing taken). Zeroed memory is an empty queue.
  */
 int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry);
-/* Puts an entry at the next frame boundary: before everything that is not sealed, behind HTTP. A
- * pong replaces one that waits there. Like push. */
+/* Puts a control frame at the next frame boundary: before every message that is not sealed, behind
+ * HTTP and the control frames that wait there. A pong replaces one of those. Like push. */
 int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry,
                        struct ws_queue_sink *sink);
+/* Moves everything of `from` behind it. 0, or WS_ERR_MEMORY (nothing moved). */
+int ws_queue_append(struct ws_queue *q, struct ws_queue *from);
 /* Fills at most max pieces (max >= 2), neighbours in memory made one. Returns their number; *total
  * their bytes. */
 int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t *total);

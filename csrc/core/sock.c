@@ -361,6 +361,19 @@ void ws_sock_unlink(const char *path, uint64_t dev, uint64_t ino) {
 
 /* ---- connections ---- */
 
+#ifdef TCP_USER_TIMEOUT
+void ws_sock_set_user_timeout(int fd, uint32_t ms) {
+    /* On the listener, whose connections inherit it: no system call for each of them. A Unix socket
+     * refuses it, and needs none. */
+    if (ms) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+#else
+void ws_sock_set_user_timeout(int fd, uint32_t ms) {
+    (void)fd;
+    (void)ms;
+}
+#endif
+
 int ws_sock_accept(int listener, struct ws_address *peer) {
     struct raw_address raw;
     int fd, on = 1;

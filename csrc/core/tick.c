@@ -5,18 +5,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #define LINES_A_SECOND 10
 #define LINE_MAX 512
 
-void ws_tick_read_clock(struct ws_tick *t) {
+uint64_t ws_tick_read_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    t->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void ws_tick_read_clock(struct ws_tick *t) {
+    t->now_ms = ws_tick_read_ns() / 1000000;
+}
+
+uint32_t ws_tick_random(struct ws_tick *t) {
+    /* Knuth's linear congruential generator; its upper half is the better one. */
+    t->random = t->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(t->random >> 32);
 }
 
 int ws_tick_init(struct ws_tick *t) {
+    if (getrandom(&t->salt, sizeof t->salt, GRND_NONBLOCK) != (ssize_t)sizeof t->salt)
+        t->salt = ws_tick_read_ns(); /* the machine has only just started */
+    t->random = t->salt;
     ws_tick_read_clock(t);
     ws_timer_wheel_init(&t->wheel, t->now_ms);
     t->in.data = malloc(WS_TICK_ARENA_IN); /* untouched pages cost nothing */

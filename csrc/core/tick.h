@@ -60,6 +60,7 @@ enum ws_line {
     WS_LINE_REFUSED,
     WS_LINE_PROTOCOL,
     WS_LINE_BACKLOG,
+    WS_LINE_TIME,
     WS_LINE_SYSTEM,
     WS_LINES,
 };
@@ -73,6 +74,7 @@ struct ws_tick {
     const struct ws_pages *pages;
     struct ws_counters *counters;
     _Atomic int *log_level;
+    const _Atomic uint32_t *wanted; /* enum ws_want, or-ed */
     const _Atomic bool *abandoned; /* in a forked child: no handler is called any more */
     uint64_t *last_id;
     enum ws_simd simd;
@@ -82,6 +84,8 @@ struct ws_tick {
     struct ws_wake wake;
 
     uint64_t now_ms;
+    uint64_t random; /* state of ws_tick_random */
+    uint64_t salt;   /* of the core's pings, so that nobody reads this machine's clock there */
     struct ws_timer_wheel wheel;
     struct ws_arena in, out;
     struct ws_batch batch;
@@ -105,6 +109,10 @@ struct ws_tick {
 int ws_tick_init(struct ws_tick *t);
 void ws_tick_fini(struct ws_tick *t);
 void ws_tick_read_clock(struct ws_tick *t);
+/* The same clock, read now: nanoseconds. */
+uint64_t ws_tick_read_ns(void);
+/* Spreads time-outs; no secret comes from it. */
+uint32_t ws_tick_random(struct ws_tick *t);
 static inline bool ws_tick_is_owner(const struct ws_tick *t) {
     return atomic_load_explicit(&t->owner, memory_order_relaxed) == (uintptr_t)pthread_self();
 }

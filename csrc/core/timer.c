@@ -59,6 +59,11 @@ void ws_timer_arm(struct ws_timer_wheel *w, struct ws_timer *t, uint64_t now_ms,
     w->n++;
 }
 
+void ws_timer_arm_by(struct ws_timer_wheel *w, struct ws_timer *t, uint64_t now_ms,
+                     uint64_t delay_ms) {
+    if (!t->link || t->tick > due_tick(now_ms, delay_ms)) ws_timer_arm(w, t, now_ms, delay_ms);
+}
+
 void ws_timer_disarm(struct ws_timer_wheel *w, struct ws_timer *t) {
     if (!t->link) return;
     unlink_node(t);

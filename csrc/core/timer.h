@@ -30,6 +30,9 @@ struct ws_timer_wheel {
 void ws_timer_wheel_init(struct ws_timer_wheel *w, uint64_t now_ms);
 /* Arms (or moves) a node: due at now + delay, rounded up to a tick, never early. */
 void ws_timer_arm(struct ws_timer_wheel *w, struct ws_timer *t, uint64_t now_ms, uint64_t delay_ms);
+/* The same, unless it is armed for that tick or an earlier one. */
+void ws_timer_arm_by(struct ws_timer_wheel *w, struct ws_timer *t, uint64_t now_ms,
+                     uint64_t delay_ms);
 /* Disarms; a disarmed node is left alone. */
 void ws_timer_disarm(struct ws_timer_wheel *w, struct ws_timer *t);
 static inline bool ws_timer_is_armed(const struct ws_timer *t) {

@@ -42,12 +42,22 @@ struct ws_conn;
 
 struct ws_options {
     size_t max_message_size;       /* bytes, over all fragments: 1009 */
-    uint32_t max_fragments;        /* to a message: 1009 */
+    uint32_t max_fragments;        /* to a message: 1009; 0: no bound */
     size_t max_header_size;        /* bytes of the request head: 431, 414 */
     uint32_t max_headers;          /* fields of the request head: 431 */
     uint32_t handshake_timeout_ms; /* 0: none */
     uint32_t close_timeout_ms;     /* 0: none */
     uint32_t shutdown_timeout_ms;  /* 0: none */
+    uint32_t message_timeout_ms;   /* from a message's first byte to its last: 1008; 0: none */
+    uint32_t ping_interval_ms;     /* of silence, after which a ping is sent; 0: none */
+    uint32_t ping_timeout_ms;      /* of silence after that ping: 1011; 0: none */
+    uint32_t idle_timeout_ms;      /* without a message either way: 1001; 0: none */
+    uint32_t stall_timeout_ms;     /* without a byte of the backlog taken: the end; 0: none */
+    uint32_t control_rate;         /* pings and pongs a second: 1008; 0: any */
+    uint32_t message_rate;         /* messages a second: 1008, or reading pauses; 0: any */
+    uint64_t byte_rate;            /* bytes read a second: the same; at most 2^40; 0: any */
+    bool rate_pauses;              /* over message_rate or byte_rate reading pauses */
+    bool drop_headers;             /* the request's header fields are kept until on_open ends */
     size_t high_water;             /* bytes queued: reading pauses, ws_conn_send tells */
     size_t max_backlog;            /* bytes queued: close with 1013; 0: no bound */
     uint32_t max_connections;      /* 0: 90 % of the hard RLIMIT_NOFILE */
@@ -55,6 +65,7 @@ struct ws_options {
     enum ws_strategy strategy;
     struct ws_allow_list origins;
     struct ws_allow_list hosts;
+    struct ws_names subprotocols; /* that the server speaks, the one it likes best first */
 };
 
 /* Fills in the defaults. */
@@ -83,10 +94,13 @@ enum ws_close_kind {
     WS_CLOSE_LIMIT,
     WS_CLOSE_BACKLOG,
     WS_CLOSE_SHUTDOWN,
+    WS_CLOSE_PING_TIMEOUT,
+    WS_CLOSE_IDLE,
+    WS_CLOSE_STALL,
 };
 
-/* "peer", "local", "error", "eof", "reset", "protocol", "limit", "backlog", "shutdown"; NULL for
- * NONE. */
+/* "peer", "local", "error", "eof", "reset", "protocol", "limit", "backlog", "shutdown",
+ * "ping-timeout", "idle", "stall"; NULL for NONE. */
 const char *ws_close_kind_name(enum ws_close_kind kind);
 
 #define WS_CLOSE_REASON_MAX 123
@@ -114,6 +128,9 @@ struct ws_handlers {
     void (*on_close)(void *user, struct ws_conn *conn, const struct ws_close *close);
     /* The queue fell to half of high_water or less after ws_conn_send had returned WS_SENT_OVER. */
     void (*on_drain)(void *user, struct ws_conn *conn);
+    /* A ping came, and is answered; a pong came. Only if ws_server_want asked for them. */
+    void (*on_ping)(void *user, struct ws_conn *conn, struct ws_slice data);
+    void (*on_pong)(void *user, struct ws_conn *conn, struct ws_slice data);
     /* A line for the log: printable ASCII, anything else in it is a question mark. */
     void (*on_log)(void *user, enum ws_log level, struct ws_slice line);
     /* An object with room for len bytes that a large message is received into, and where the bytes
@@ -156,6 +173,10 @@ void ws_server_stop(struct ws_server *s);
 bool ws_server_is_stopping(const struct ws_server *s);
 /* Lines below this level are not made; at first WS_LOG_WARNING. Any thread. */
 void ws_server_set_log_level(struct ws_server *s, int level);
+/* Which of on_ping and on_pong are called; at first neither, since each costs an event of the
+ * batch. Any thread. */
+enum ws_want { WS_WANT_PING = 1, WS_WANT_PONG = 2 };
+void ws_server_want(struct ws_server *s, unsigned want);
 
 /* Counters since the start. [snapshot] */
 struct ws_stats {
@@ -214,11 +235,15 @@ void ws_loop_end(struct ws_loop *l);
 
 /* ---- connection ---- */
 
+/* A message sent in fragments (RFC 6455 section 5.4): FIRST, any number of MORE, LAST. */
+enum ws_part { WS_PART_WHOLE, WS_PART_FIRST, WS_PART_MORE, WS_PART_LAST };
+
 /* What ws_conn_send may be given. */
 struct ws_payload {
     const uint8_t *data;
     size_t len;
     bool text;    /* else binary */
+    uint8_t part; /* enum ws_part */
     void *object; /* not NULL: data stays valid while this is held; sent from there without a copy.
                      NULL: data is copied */
 };
@@ -233,6 +258,14 @@ enum ws_sent {
 /* Queues one message. An enum ws_sent, WS_ERR_CLOSED or WS_ERR_MEMORY. The object is taken if the
  * result is WS_SENT or WS_SENT_OVER, else it stays the caller's. [mailbox] */
 int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload);
+/* Who sends parts begins the stream and is then the only one that does, until its LAST part; whole
+ * messages sent meanwhile go out behind that. 0, WS_ERR_ARGUMENT (a stream is open), WS_ERR_CLOSED.
+ * One that cannot send its LAST part has to close the connection. [mailbox] */
+int ws_conn_stream_begin(struct ws_conn *c);
+/* Queues a ping at the next frame boundary (RFC 6455 section 5.5.2). data NULL: 8 bytes of the
+ * core's, whose pong gives ws_conn_get_latency_us; else len is at most 125. An enum ws_sent,
+ * WS_ERR_CLOSED or WS_ERR_MEMORY. [mailbox] */
+int ws_conn_ping(struct ws_conn *c, const uint8_t *data, size_t len);
 /* Queues a close frame behind what was sent before and ends the connection's open state. The code
  * is one that may be sent (ws_close_code_is_sendable), reason is UTF-8 of at most 123 bytes: the
  * caller has checked both. 0, also for a second close; WS_ERR_MEMORY (still open; not for a kind
@@ -246,8 +279,14 @@ uint64_t ws_conn_id(const struct ws_conn *c);    /* [snapshot] */
 bool ws_conn_is_open(const struct ws_conn *c);   /* [snapshot] */
 size_t ws_conn_backlog(const struct ws_conn *c); /* bytes queued, posted ones included [snapshot] */
 void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out); /* [snapshot] */
-/* The request head, exact, as ws_http_head_parse takes it; valid as long as the connection.
+/* Microseconds between the last ping of the core's that was answered and its pong; -1: none was.
  * [snapshot] */
+int64_t ws_conn_get_latency_us(const struct ws_conn *c);
+/* The subprotocol agreed on; len 0: none. Valid as long as the server. [snapshot] */
+struct ws_slice ws_conn_get_subprotocol(const struct ws_conn *c);
+/* The request head, exact, as ws_http_head_parse takes it; valid as long as the connection. With
+ * drop_headers only its start line is left when on_open has ended, when the rest becomes invalid.
+ * [snapshot; direct with drop_headers] */
 struct ws_slice ws_conn_get_head(const struct ws_conn *c);
 /* True from the start of on_close on, when nothing of it changes any more. Before: false, and
  * sent_code, sent_reason and kind are those of the first local close, if there was one. [snapshot]

@@ -1,0 +1,257 @@
+/* conn_time.c: the deadlines of a connection: which one is next, and what happens when it has
+ * passed; and how much may come in a second.
+ *
+ * One timer serves all deadlines. What puts one off (bytes that come, say) only notes the time; the
+ * timer finds out when it fires, so that traffic arms nothing. */
+#include "conn.h"
+
+#include <stdlib.h>
+
+enum due {
+    DUE_NONE,
+    DUE_STATE,   /* handshake, closing handshake, lingering */
+    DUE_STALL,   /* the peer takes nothing */
+    DUE_MESSAGE, /* a message takes too long */
+    DUE_PONG,    /* nothing came after our ping */
+    DUE_PING,    /* nothing came: is it still there? */
+    DUE_IDLE,    /* no message came or went */
+    DUE_RESUME,  /* it was over its rate, and may be read again */
+};
+
+struct next {
+    enum due due;
+    uint32_t left_ms;
+};
+
+static uint32_t now_of(const struct ws_conn *c) {
+    return (uint32_t)c->tick->now_ms;
+}
+
+/* Of several that are due together the first one asked for acts. */
+static void consider(struct next *next, const struct ws_conn *c, enum due due, uint32_t at_ms) {
+    uint32_t left_ms = at_ms - now_of(c); /* modulo 2^32 */
+    if (left_ms > UINT32_MAX / 2) left_ms = 0;
+    if (next->due != DUE_NONE && next->left_ms <= left_ms) return;
+    next->due = due;
+    next->left_ms = left_ms;
+}
+
+/* Deadlines of a peer that is read: what it sent has been seen. */
+static void consider_peer(struct next *next, const struct ws_conn *c) {
+    const struct ws_options *o = c->tick->options;
+    if (c->amid && o->message_timeout_ms)
+        consider(next, c, DUE_MESSAGE, c->began_ms + o->message_timeout_ms);
+    if (c->blocked) return; /* it gets no ping; stall_timeout is its deadline */
+    if (c->awaits_pong && o->ping_timeout_ms)
+        consider(next, c, DUE_PONG, c->pinged_ms + o->ping_timeout_ms);
+    else if (c->ping_after_ms)
+        consider(next, c, DUE_PING,
+                 (c->awaits_pong ? c->pinged_ms : c->heard_ms) + c->ping_after_ms);
+    if (o->idle_timeout_ms) consider(next, c, DUE_IDLE, c->active_ms + o->idle_timeout_ms);
+}
+
+static struct next next_due(const struct ws_conn *c) {
+    const struct ws_options *o = c->tick->options;
+    struct next next = {DUE_NONE, 0};
+    if (c->has_deadline) consider(&next, c, DUE_STATE, c->until_ms);
+    if (c->blocked && o->stall_timeout_ms)
+        consider(&next, c, DUE_STALL, c->moved_ms + o->stall_timeout_ms);
+    if (c->throttled) consider(&next, c, DUE_RESUME, c->resume_ms);
+    if (c->state == WS_CONN_OPEN && !c->is_held) consider_peer(&next, c);
+    return next;
+}
+
+bool ws_conn_is_due(const struct ws_conn *c) {
+    struct next next = next_due(c);
+    return next.due != DUE_NONE && next.left_ms == 0;
+}
+
+void ws_conn_rearm(struct ws_conn *c) {
+    struct next next = next_due(c);
+    if (next.due == DUE_NONE || c->state == WS_CONN_DEAD) return;
+    ws_timer_arm_by(&c->tick->wheel, &c->timer, c->tick->now_ms, next.left_ms);
+}
+
+void ws_conn_deadline(struct ws_conn *c, uint32_t delay_ms) {
+    struct ws_tick *t = c->tick;
+    c->has_deadline = delay_ms > 0;
+    if (delay_ms) {
+        ws_tick_read_clock(t); /* handlers may have run for long since the last look */
+        c->until_ms = now_of(c) + delay_ms;
+    } else {
+        ws_timer_disarm(&t->wheel, &c->timer);
+    }
+    ws_conn_rearm(c);
+}
+
+void ws_conn_begin_times(struct ws_conn *c) {
+    struct ws_tick *t = c->tick;
+    uint32_t interval = t->options->ping_interval_ms;
+    ws_tick_read_clock(t);
+    c->heard_ms = c->active_ms = now_of(c);
+    /* Up to a quarter earlier, so that those who came together are not pinged together. */
+    uint64_t jitter = (uint64_t)(interval / 4) * ws_tick_random(t) >> 32;
+    c->ping_after_ms = interval - (uint32_t)jitter;
+    ws_conn_rearm(c);
+}
+
+/* ---- what puts deadlines off ---- */
+
+void ws_conn_note_read(struct ws_conn *c) {
+    c->heard_ms = now_of(c);
+    c->awaits_pong = false;
+    bool amid = ws_proto_is_amid(&c->proto);
+    if (amid == c->amid) return;
+    c->amid = amid;
+    if (!amid) return;
+    c->began_ms = now_of(c);
+    if (c->tick->options->message_timeout_ms) ws_conn_rearm(c);
+}
+
+void ws_conn_hold(struct ws_conn *c, bool held) {
+    if (held == c->is_held) return;
+    c->is_held = held;
+    if (held) {
+        c->held_ms = now_of(c);
+        return;
+    }
+    uint32_t pause_ms = now_of(c) - c->held_ms;
+    c->heard_ms += pause_ms;
+    c->active_ms += pause_ms;
+    c->began_ms += pause_ms;
+    c->pinged_ms += pause_ms;
+    ws_conn_rearm(c);
+}
+
+void ws_conn_note_write(struct ws_conn *c, bool was_blocked, bool moved) {
+    if (moved || !was_blocked) c->moved_ms = now_of(c);
+    if (c->blocked == was_blocked) return;
+    if (!c->blocked) c->pinged_ms = now_of(c); /* our ping may have stood in the queue */
+    ws_conn_rearm(c);
+}
+
+/* ---- pings ---- */
+
+void ws_conn_make_ping(struct ws_conn *c, uint8_t payload[8]) {
+    c->ping_ns = ws_tick_read_ns();
+    ws_bytes_put64(payload, c->ping_ns ^ c->tick->salt);
+}
+
+void ws_conn_take_pong(struct ws_conn *c, const uint8_t *data, size_t len) {
+    if (len != 8 || !c->ping_ns || (ws_bytes_get64(data) ^ c->tick->salt) != c->ping_ns) return;
+    uint64_t us = (ws_tick_read_ns() - c->ping_ns) / 1000;
+    uint32_t latency = us < WS_LATENCY_NONE ? (uint32_t)us : WS_LATENCY_NONE - 1;
+    c->ping_ns = 0; /* the same pong again says nothing */
+    atomic_store_explicit(&c->latency_us, latency, memory_order_relaxed);
+}
+
+int64_t ws_conn_get_latency_us(const struct ws_conn *c) {
+    uint32_t us = atomic_load_explicit(&c->latency_us, memory_order_relaxed);
+    return us == WS_LATENCY_NONE ? -1 : (int64_t)us;
+}
+
+/* ---- rates ---- */
+
+static struct ws_rates *need_rates(struct ws_conn *c) {
+    if (!c->rates) c->rates = calloc(1, sizeof *c->rates);
+    return c->rates;
+}
+
+/* Pauses reading until what is owed is made good, or tells that the peer is to go. */
+static bool settle_rate(struct ws_conn *c, uint64_t owed_ms) {
+    if (!owed_ms) return true;
+    if (!c->tick->options->rate_pauses) return false;
+    uint32_t resume_ms = now_of(c) + (owed_ms < INT32_MAX ? (uint32_t)owed_ms : INT32_MAX);
+    if (!c->throttled || (int32_t)(resume_ms - c->resume_ms) > 0) c->resume_ms = resume_ms;
+    c->throttled = true;
+    ws_conn_rearm(c);
+    ws_conn_touch(c); /* it is not to be watched for a while */
+    return true;
+}
+
+bool ws_conn_allow_message(struct ws_conn *c) {
+    uint32_t rate = c->tick->options->message_rate;
+    c->active_ms = now_of(c);
+    c->amid = false; /* what follows it begins later */
+    if (!rate) return true;
+    struct ws_rates *r = need_rates(c);
+    return !r || settle_rate(c, ws_rate_take(&r->messages, c->tick->now_ms, 1, rate));
+}
+
+bool ws_conn_allow_bytes(struct ws_conn *c, size_t n) {
+    uint64_t rate = c->tick->options->byte_rate;
+    if (!rate) return true;
+    struct ws_rates *r = need_rates(c);
+    return !r || settle_rate(c, ws_rate_take(&r->bytes, c->tick->now_ms, n, rate));
+}
+
+bool ws_conn_allow_control(struct ws_conn *c) {
+    uint32_t rate = c->tick->options->control_rate;
+    if (!rate) return true;
+    struct ws_rates *r = need_rates(c);
+    return !r || ws_rate_take(&r->control, c->tick->now_ms, 1, rate) == 0;
+}
+
+/* ---- the end of patience ---- */
+
+static void on_state_due(struct ws_conn *c) {
+    c->has_deadline = false;
+    switch ((enum ws_conn_state)c->state) {
+    case WS_CONN_HEAD: ws_conn_refuse_late(c); break;
+    case WS_CONN_CLOSING:
+        if (!c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_NONE);
+        break;
+    case WS_CONN_LINGER: ws_conn_die(c); break;
+    case WS_CONN_OPEN:
+        /* It takes nothing more, and sends no end either. */
+        if (c->broken && !c->lane && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
+        /* Its end waits in the lane, and it takes nothing that would free the way. */
+        else ws_conn_hangup(c);
+        break;
+    case WS_CONN_ANSWERING:
+    case WS_CONN_DEAD: break;
+    }
+}
+
+static void on_stall(struct ws_conn *c) {
+    ws_conn_write(c); /* a handler may have kept us from seeing that it takes something again */
+    if (!c->blocked || now_of(c) - c->moved_ms < c->tick->options->stall_timeout_ms) return;
+    ws_conn_gone(c, WS_CLOSE_STALL);
+    ws_conn_hangup(c);
+}
+
+static void on_ping_due(struct ws_conn *c) {
+    c->wants_ping = c->awaits_pong = true;
+    c->pinged_ms = now_of(c);
+    ws_conn_touch(c);
+}
+
+static void close_for(struct ws_conn *c, enum ws_close_kind kind, const char *why) {
+    ws_tick_log(c->tick, WS_LINE_TIME, WS_LOG_INFO, "connection %llu closed: %s",
+                (unsigned long long)c->node.id, why);
+    ws_conn_close_for(c, kind);
+}
+
+void ws_conn_expire(struct ws_conn *c, bool was_full) {
+    struct next next = next_due(c);
+    if (c->state == WS_CONN_DEAD) return;
+    if (next.due != DUE_NONE && next.left_ms == 0) {
+        switch (next.due) {
+        case DUE_NONE: break;
+        case DUE_STATE: on_state_due(c); break;
+        case DUE_STALL: on_stall(c); break;
+        case DUE_MESSAGE:
+            /* What lies unread came in time, for all we know. */
+            if (!was_full) ws_conn_fail(c, 1008, "a message took too long (message_timeout)");
+            break;
+        case DUE_PONG: close_for(c, WS_CLOSE_PING_TIMEOUT, "keepalive timeout"); break;
+        case DUE_PING: on_ping_due(c); break;
+        case DUE_IDLE: close_for(c, WS_CLOSE_IDLE, "no message for idle_timeout"); break;
+        case DUE_RESUME:
+            c->throttled = false;
+            ws_conn_touch(c);
+            break;
+        }
+    }
+    ws_conn_rearm(c);
+}
