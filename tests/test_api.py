@@ -11,10 +11,12 @@ from support import ROOT
 import wspy
 from wspy import _core
 
-SERVER = ["connections", "get", "on_close", "on_drain", "on_error", "on_message", "on_open", "page",
-          "port", "run", "start_in_thread", "stats", "stop", "strategy", "url"]  # fmt: skip
+SERVER = ["connections", "get", "on_close", "on_drain", "on_error", "on_message", "on_open",
+          "on_ping", "on_pong", "page", "port", "run", "start_in_thread", "stats", "stop", "strategy",
+          "url"]  # fmt: skip
 CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "headers", "id",
-              "is_open", "path", "query", "remote_address", "send", "sent_close", "server"]  # fmt: skip
+              "is_open", "latency", "path", "ping", "query", "remote_address", "send", "sent_close",
+              "server", "stream", "subprotocol"]  # fmt: skip
 
 
 def test_names_of_the_package() -> None:
@@ -24,18 +26,22 @@ def test_names_of_the_package() -> None:
         "Headers",
         "Server",
         "ServerThread",
+        "Stream",
         "__version__",
     }
     assert re.fullmatch(r"\d+\.\d+\.\d+", wspy.__version__)
 
 
-@pytest.mark.parametrize(("kind", "names"), [(wspy.Server, SERVER), (wspy.Connection, CONNECTION)])
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [(wspy.Server, SERVER), (wspy.Connection, CONNECTION), (wspy.Stream, ["write"])],
+)
 def test_names_of_a_type(kind: type, names: list[str]) -> None:
     assert [name for name in dir(kind) if not name.startswith("_")] == names
 
 
 @pytest.mark.parametrize(
-    "kind", [wspy.Server, wspy.Connection, wspy.ConnectionClosed, wspy.Headers]
+    "kind", [wspy.Server, wspy.Connection, wspy.Stream, wspy.ConnectionClosed, wspy.Headers]
 )
 def test_everything_public_has_a_docstring(kind: type) -> None:
     assert kind.__doc__
@@ -44,7 +50,7 @@ def test_everything_public_has_a_docstring(kind: type) -> None:
             assert inspect.getdoc(member), name
 
 
-@pytest.mark.parametrize("kind", [_core.Server, wspy.Connection])
+@pytest.mark.parametrize("kind", [_core.Server, wspy.Connection, wspy.Stream])
 def test_the_kind_of_every_call_is_told(kind: type) -> None:
     for name, member in vars(kind).items():
         if not name.startswith("__"):
@@ -56,6 +62,9 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
     [
         (wspy.Connection.send, "($self, data, /)"),
         (wspy.Connection.close, "($self, /, code=1000, reason='')"),
+        (wspy.Connection.ping, "($self, data=None, /)"),
+        (wspy.Connection.stream, "($self, /, *, text=False)"),
+        (wspy.Stream.write, "($self, part, /)"),
         (_core.Server.stop, "($self, /)"),
         (_core.Server.get, "($self, conn_id, /)"),
         (_core.Server.stats, "($self, /)"),

@@ -135,7 +135,7 @@ def test_program_threads(name: str, tsan_objects: list[Path], tmp_path: Path) ->
 def test_every_module_has_a_program() -> None:
     """Connections are tested with the loop, by test_loop_*.c."""
     tested = {source.stem.removeprefix("test_") for source in PROGRAMS}
-    together = {"conn", "conn_send", "dispatch"}
+    together = {"dispatch", *(source.stem for source in SOURCES if source.stem.startswith("conn"))}
     strategies = {"poll_select", "poll_poll", "poll_epoll"}
     assert {source.stem for source in SOURCES} - tested == together | strategies | {"simd"}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import wspy
+from wspy.handlers import HANDLERS
 from wspy.options import OPTIONS, validate
 
 PARAMETERS = inspect.signature(wspy.Server).parameters
@@ -59,6 +60,21 @@ GOOD: list[tuple[str, Any, str, Any]] = [
     ("max_connections", None, "max_connections", 0),
     ("max_connections", 2**32 - 1, "max_connections", 2**32 - 1),
     ("listen_backlog", 2**31 - 1, "listen_backlog", 2**31 - 1),
+    ("max_fragments", None, "max_fragments", 0),
+    ("message_timeout", 0.5, "message_timeout_ms", 500),
+    ("ping_interval", None, "ping_interval_ms", 0),
+    ("ping_timeout", None, "ping_timeout_ms", 0),
+    ("idle_timeout", 120, "idle_timeout_ms", 120_000),
+    ("stall_timeout", None, "stall_timeout_ms", 0),
+    ("control_rate", None, "control_rate", 0),
+    ("message_rate", 1, "message_rate", 1),
+    ("byte_rate", 2**40, "byte_rate", 2**40),
+    ("rate_policy", "pause", "rate_pauses", 1),
+    ("rate_policy", "close", "rate_pauses", 0),
+    ("keep_headers", False, "drop_headers", 1),
+    ("subprotocols", [], "subprotocols", []),
+    ("subprotocols", ("chat.v2", "chat"), "subprotocols", ["chat.v2", "chat"]),
+    ("subprotocols", ["x" * 128], "subprotocols", ["x" * 128]),
 ]  # fmt: skip
 
 INTEGERS = [
@@ -69,11 +85,17 @@ INTEGERS = [
     "max_backlog",
     "max_connections",
     "listen_backlog",
+    "max_fragments",
+    "control_rate",
+    "message_rate",
+    "byte_rate",
 ]
-SECONDS = ["handshake_timeout", "close_timeout", "shutdown_timeout"]
+SECONDS = ["handshake_timeout", "close_timeout", "shutdown_timeout", "message_timeout",
+           "ping_interval", "ping_timeout", "idle_timeout", "stall_timeout"]  # fmt: skip
 LISTS = ["origins", "hosts"]
 LISTS_OF_NO_STR: list[Any] = [[1], [None], [b"a"]]
-CHOICES = ["strategy", "backlog_policy"]
+CHOICES = ["strategy", "backlog_policy", "rate_policy"]
+BAD_TOKENS = ["", "a b", "a,b", "ä", "a\n", "a/b", "x" * 129]
 
 BAD: list[tuple[str, Any, type[Exception]]] = [
     *((name, value, ValueError) for name in INTEGERS for value in (0, -1, HUGE, -HUGE)),
@@ -86,6 +108,12 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
     *((name, value, TypeError) for name in LISTS for value in (None, 1, True, b"*", {"a": "b"})),
     *((name, value, TypeError) for name in LISTS for value in LISTS_OF_NO_STR),
     *((name, value, ValueError) for name in LISTS for value in (["*"], [""], ["a b"], ["ä"])),
+    *(("subprotocols", [name], ValueError) for name in BAD_TOKENS),
+    *(("subprotocols", value, TypeError) for value in ("chat", b"chat", None, 1, {"a": "b"}, [1])),
+    ("subprotocols", ["chat", "chat"], ValueError),
+    ("subprotocols", [f"p{i}" for i in range(1001)], ValueError),
+    *(("keep_headers", value, TypeError) for value in (None, 0, 1, "no")),
+    ("byte_rate", 2**40 + 1, ValueError),
     ("max_message_size", None, TypeError),
     ("max_message_size", 2**40 + 1, ValueError),
     ("max_header_size", 2**24 + 1, ValueError),
@@ -115,7 +143,7 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
 
 def test_the_table_covers_the_signature() -> None:
     others = {"host", "port", "unix", "unknown"}
-    handlers = {"on_open", "on_message", "on_close", "on_drain", "on_error"}
+    handlers = {f"on_{name}" for name in HANDLERS}
     assert set(PARAMETERS) == set(OPTIONS) | others | handlers
 
 
@@ -129,6 +157,17 @@ def test_the_defaults() -> None:
         "handshake_timeout_ms": 5000,
         "close_timeout_ms": 5000,
         "shutdown_timeout_ms": 10_000,
+        "message_timeout_ms": 60_000,
+        "ping_interval_ms": 20_000,
+        "ping_timeout_ms": 20_000,
+        "idle_timeout_ms": 0,
+        "stall_timeout_ms": 60_000,
+        "control_rate": 100,
+        "message_rate": 0,
+        "byte_rate": 0,
+        "rate_pauses": 0,
+        "drop_headers": 0,
+        "subprotocols": [],
         "origins": None,
         "hosts": None,
         "high_water": 262_144,

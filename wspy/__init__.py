@@ -11,12 +11,20 @@ A program makes a ``Server``, gives it handlers and runs it::
     server.run()  # until Ctrl-C
 """
 
-from ._core import Connection
+from ._core import Connection, Stream
 from .errors import ConnectionClosed
 from .headers import Headers
 from .server import Server
 from .thread import ServerThread
 
-__all__ = ["Connection", "ConnectionClosed", "Headers", "Server", "ServerThread", "__version__"]
+__all__ = [
+    "Connection",
+    "ConnectionClosed",
+    "Headers",
+    "Server",
+    "ServerThread",
+    "Stream",
+    "__version__",
+]
 
 __version__ = "0.1.0"

@@ -10,6 +10,8 @@ HANDLERS = {
     "message": ("conn", "message"),
     "close": ("conn", "code", "reason"),
     "drain": ("conn",),
+    "ping": ("conn", "data"),
+    "pong": ("conn", "data"),
     "error": ("conn", "exception"),
 }
 

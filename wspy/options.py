@@ -15,9 +15,6 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple, SupportsIndex, get_args
 
-# Fragments are joined in one buffer, so that their number bounds time and not memory.
-MAX_FRAGMENTS = 131_072
-
 UINT32_MAX = 2**32 - 1
 INT_MAX = 2**31 - 1
 SIZE_LIMIT = 2**40
@@ -27,6 +24,11 @@ SECONDS_MAX = 1_000_000
 # more closely below.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
+
+# RFC 9110 section 5.6.2.
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+SUBPROTOCOL_MAX = 128
+SUBPROTOCOLS_MAX = 1000
 
 Strategy = Literal["auto", "select", "poll", "epoll"]
 
@@ -84,6 +86,12 @@ def seconds(name: str, value: object) -> object:
     if not 0 < value <= SECONDS_MAX:  # NaN is not either
         raise wrong_value(name, wanted, value)
     return math.ceil(value * 1000)
+
+
+def flag(name: str, value: object) -> object:
+    if not isinstance(value, bool):
+        raise wrong_type(name, "a bool", value)
+    return int(value)
 
 
 def choice(*words: str) -> Check:
@@ -146,16 +154,50 @@ def check_host(name: str, item: str) -> None:
         raise wrong_value(f"each of {name}", 'a host like "example.com" or "[::1]:8000"', item)
 
 
+def subprotocols(name: str, value: object) -> object:
+    """Names of subprotocols, as Sec-WebSocket-Protocol may list them (RFC 6455 section 4.1)."""
+    wanted = 'a list of names like "chat.example.com"'
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes | bytearray | Mapping):
+        raise wrong_type(name, wanted, value)
+    items = list(value)
+    for item in items:
+        if not isinstance(item, str):
+            raise wrong_type(f"each of {name}", "a str", item)
+        if not TOKEN.fullmatch(item) or len(item) > SUBPROTOCOL_MAX:
+            raise wrong_value(
+                f"each of {name}",
+                f"a token (letters, digits and !#$%&'*+-.^_`|~) of at most {SUBPROTOCOL_MAX} bytes",
+                item,
+            )
+    if len(set(items)) < len(items):
+        raise ValueError(f"{name} must not name a subprotocol twice: {show(items)}")
+    if len(items) > SUBPROTOCOLS_MAX:
+        raise ValueError(f"{name} must not have more than {SUBPROTOCOLS_MAX} names")
+    return items
+
+
 OPTIONS: dict[str, Option] = {
     "strategy": Option("strategy", choice(*get_args(Strategy))),
     "max_message_size": Option("max_message_size", integer(1, SIZE_LIMIT)),
+    "max_fragments": Option("max_fragments", integer(1, UINT32_MAX, none=0, meaning="no bound")),
+    "message_timeout": Option("message_timeout_ms", seconds),
     "max_header_size": Option("max_header_size", integer(1, 2**24)),
     "max_headers": Option("max_headers", integer(1, 2**16)),
     "handshake_timeout": Option("handshake_timeout_ms", seconds),
     "close_timeout": Option("close_timeout_ms", seconds),
     "shutdown_timeout": Option("shutdown_timeout_ms", seconds),
+    "ping_interval": Option("ping_interval_ms", seconds),
+    "ping_timeout": Option("ping_timeout_ms", seconds),
+    "idle_timeout": Option("idle_timeout_ms", seconds),
+    "stall_timeout": Option("stall_timeout_ms", seconds),
+    "control_rate": Option("control_rate", integer(1, UINT32_MAX, none=0, meaning="any")),
+    "message_rate": Option("message_rate", integer(1, UINT32_MAX, none=0, meaning="any")),
+    "byte_rate": Option("byte_rate", integer(1, SIZE_LIMIT, none=0, meaning="any")),
+    "rate_policy": Option("rate_pauses", choice("close", "pause")),
     "origins": Option("origins", allow_list("same-origin", "origins", check_origin)),
     "hosts": Option("hosts", allow_list("auto", "host names", check_host)),
+    "subprotocols": Option("subprotocols", subprotocols),
+    "keep_headers": Option("drop_headers", flag),
     "high_water": Option("high_water", integer(1, SIZE_LIMIT)),
     "max_backlog": Option("max_backlog", integer(1, SIZE_LIMIT, none=0, meaning="no bound")),
     "backlog_policy": Option(None, choice("close")),
@@ -171,11 +213,14 @@ def validate(given: Mapping[str, object]) -> dict[str, object]:
 
     Raises ValueError for a wrong value and TypeError for a wrong type; both name the option.
     """
-    core: dict[str, object] = {"max_fragments": MAX_FRAGMENTS}
+    core: dict[str, object] = {}
     for name, (key, check) in OPTIONS.items():
         value = check(name, given[name])
         if key is not None:
             core[key] = value
+    # What the core calls the other way round.
+    core["rate_pauses"] = int(core["rate_pauses"] == "pause")
+    core["drop_headers"] = int(not core["drop_headers"])
     return core
 
 

@@ -26,12 +26,16 @@ OpenHandler = Callable[[Connection], object]
 MessageHandler = Callable[[Connection, str | bytes], object]
 CloseHandler = Callable[[Connection, int, str], object]
 DrainHandler = Callable[[Connection], object]
+PingHandler = Callable[[Connection, bytes], object]
+PongHandler = Callable[[Connection, bytes], object]
 ErrorHandler = Callable[[Connection, Exception], object]
 
 _Open = TypeVar("_Open", bound=OpenHandler)
 _Message = TypeVar("_Message", bound=MessageHandler)
 _Close = TypeVar("_Close", bound=CloseHandler)
 _Drain = TypeVar("_Drain", bound=DrainHandler)
+_Ping = TypeVar("_Ping", bound=PingHandler)
+_Pong = TypeVar("_Pong", bound=PongHandler)
 _Error = TypeVar("_Error", bound=ErrorHandler)
 
 _DEFAULT_HOST = "127.0.0.1"
@@ -61,13 +65,25 @@ class Server(_core.Server):
         unix: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         strategy: Strategy = "auto",
         max_message_size: int = 1_048_576,
+        max_fragments: int | None = 131_072,
+        message_timeout: float | None = 60,
         max_header_size: int = 8192,
         max_headers: int = 64,
         handshake_timeout: float | None = 5,
         close_timeout: float | None = 5,
         shutdown_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        idle_timeout: float | None = None,
+        stall_timeout: float | None = 60,
+        control_rate: int | None = 100,
+        message_rate: int | None = None,
+        byte_rate: int | None = None,
+        rate_policy: Literal["close", "pause"] = "close",
         origins: str | Iterable[str] = "same-origin",
         hosts: str | Iterable[str] = "auto",
+        subprotocols: Iterable[str] = (),
+        keep_headers: bool = True,
         high_water: int = 262_144,
         max_backlog: int | None = 1_048_576,
         backlog_policy: Literal["close"] = "close",
@@ -77,6 +93,8 @@ class Server(_core.Server):
         on_message: MessageHandler | None = None,
         on_close: CloseHandler | None = None,
         on_drain: DrainHandler | None = None,
+        on_ping: PingHandler | None = None,
+        on_pong: PongHandler | None = None,
         on_error: ErrorHandler | None = None,
         **unknown: NoReturn,
     ) -> None:
@@ -182,6 +200,18 @@ class Server(_core.Server):
         """Sets the handler ``(conn)``, called when the output has fallen below half of high_water
         after ``conn.send()`` had returned False."""
         self._handle("drain", handler)
+        return handler
+
+    def on_ping(self, handler: _Ping) -> _Ping:
+        """Sets the handler ``(conn, data)`` for a ping (RFC 6455 section 5.5.2), with its data as
+        bytes. The pong is sent by itself."""
+        self._handle("ping", handler)
+        return handler
+
+    def on_pong(self, handler: _Pong) -> _Pong:
+        """Sets the handler ``(conn, data)`` for a pong, whether it answers ``conn.ping()``, a ping
+        of ping_interval (8 bytes of the server's own), or nothing (RFC 6455 section 5.5.3)."""
+        self._handle("pong", handler)
         return handler
 
     def on_error(self, handler: _Error) -> _Error:

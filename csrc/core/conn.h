@@ -1,9 +1,9 @@
 /* conn.h: one connection: socket, handshake, protocol, output queue, back-pressure.
  *
- * Several files share this struct: conn.c (life, reading), conn_send.c (what users send),
- * conn_write.c (writing), conn_close.c (closing), conn_time.c (deadlines) and dispatch.c (events to
- * handlers). The loop is the only one that tells them what the poller
- * saw, and the only one that talks to the poller. */
+ * Several files share this struct: conn.c (life), conn_read.c (reading), conn_send.c (what users
+ * send), conn_write.c (writing), conn_close.c (closing), conn_time.c (deadlines) and dispatch.c
+ * (events to handlers). The loop is the only one that tells them what the poller saw, and the only
+ * one that talks to the poller. */
 #ifndef WS_CONN_H
 #define WS_CONN_H
 
@@ -56,7 +56,7 @@ struct ws_conn {
     bool paused : 1;        /* over high_water after a flush: not read */
     bool wants_drain : 1;   /* ws_conn_send told WS_SENT_OVER: on_drain is due */
     bool awaits_buffer : 1; /* a BUFFER event stands in the batch */
-    bool gap : 1; /* an event found no place in the lane: none behind it but END is told */
+    bool gap : 1;          /* an event found no place in the lane: none behind it but END is told */
     bool has_deadline : 1; /* until_ms counts */
     bool amid : 1;         /* a frame or a message has begun, at began_ms, and is not whole */
     bool awaits_pong : 1;  /* we pinged at pinged_ms, and nothing has come since */
@@ -70,10 +70,10 @@ struct ws_conn {
     _Atomic(const struct ws_closing *)
         closing; /* NULL: open. The first close of any thread stays */
 
-    _Atomic size_t backlog; /* bytes queued, for other threads */
-    _Atomic size_t cost;    /* what the queue takes of memory, for other threads */
-    _Atomic size_t posted;  /* bytes in the mailbox */
-    _Atomic bool streaming; /* somebody sends parts */
+    _Atomic size_t backlog;      /* bytes queued, for other threads */
+    _Atomic size_t cost;         /* what the queue takes of memory, for other threads */
+    _Atomic size_t posted;       /* bytes in the mailbox */
+    _Atomic bool streaming;      /* somebody sends parts */
     _Atomic uint32_t latency_us; /* WS_LATENCY_NONE: not known */
 
     struct ws_conn *next_touched, *next_ready, *next_overdue, *next_dead;
@@ -83,7 +83,7 @@ struct ws_conn {
     uint32_t heard_ms;  /* the last bytes came */
     uint32_t active_ms; /* the last message came or went */
     uint32_t began_ms, pinged_ms, resume_ms, held_ms;
-    uint32_t moved_ms; /* the peer took bytes of the queue, or the queue began to wait */
+    uint32_t moved_ms;      /* the peer took bytes of the queue, or the queue began to wait */
     uint32_t ping_after_ms; /* of silence: ping_interval, a little less for everybody */
     uint64_t ping_ns;       /* our last ping went */
     struct ws_rates *rates; /* owned, NULL if not needed yet */
@@ -204,6 +204,8 @@ int ws_conn_send_http(struct ws_conn *c, const uint8_t *data, size_t len, bool l
 bool ws_conn_is_over(const struct ws_conn *c);
 /* Throws the queue away: the peer takes nothing more. */
 void ws_conn_drop_queue(struct ws_conn *c);
+/* Throws away what is not sealed, and tells how many messages that were; control frames stay. */
+size_t ws_conn_discard(struct ws_conn *c);
 /* Throws away the messages that wait for a stream's end. */
 void ws_conn_drop_behind(struct ws_conn *c);
 

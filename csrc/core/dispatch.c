@@ -28,7 +28,7 @@ static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
      * read: at the end of the stream the queue is void, before a close the peer has close_timeout
      * to take it. */
     if (ev->kind == WS_EVENT_END) ws_conn_hangup(c);
-    else if (ev->kind != WS_EVENT_MESSAGE) ws_conn_arm_close(c);
+    else if (ev->kind == WS_EVENT_CLOSE || ev->kind == WS_EVENT_FAIL) ws_conn_arm_close(c);
     if (!c->lane) c->lane = ws_batch_new();
     if (c->lane && ws_batch_push_owned(c->lane, ev) == 0) {
         ev->owned = false; /* the lane's now */
@@ -77,9 +77,9 @@ static void on_peer_close(struct ws_conn *c, struct ws_event *ev) {
 
 static void on_fail(struct ws_conn *c, const struct ws_event *ev) {
     struct ws_slice why = {(const char *)ev->data, ev->len};
-    ws_conn_set_kind(c, ev->code == 1009   ? WS_CLOSE_LIMIT
-                        : ev->code == 1011 ? WS_CLOSE_ERROR
-                                           : WS_CLOSE_PROTOCOL);
+    ws_conn_set_kind(c, ev->code == 1008 || ev->code == 1009 ? WS_CLOSE_LIMIT
+                        : ev->code == 1011                   ? WS_CLOSE_ERROR
+                                                             : WS_CLOSE_PROTOCOL);
     ws_tick_log(c->tick, WS_LINE_PROTOCOL, WS_LOG_INFO, "connection %llu closed with %u: %.*s",
                 (unsigned long long)c->node.id, ev->code, (int)why.len, why.data ? why.data : "");
     ws_conn_send_close(c, ev->code, why);
@@ -106,9 +106,11 @@ static void on_open(struct ws_conn *c, const struct ws_event *ev) {
     c->state = WS_CONN_OPEN;
     c->opened = true;
     ws_conn_begin_open(c);
+    ws_conn_begin_times(c);
     ws_count(&t->counters->opened, 1);
     if (c->pending.len) ws_conn_make_ready(c);
     if (t->handlers->on_open) t->handlers->on_open(t->user, c);
+    if (t->options->drop_headers) ws_conn_forget_headers(c);
 }
 
 static void on_message(struct ws_conn *c, struct ws_event *ev) {
@@ -126,6 +128,14 @@ static void on_message(struct ws_conn *c, struct ws_event *ev) {
     if (!t->handlers->on_message) return;
     ev->object = NULL; /* the handler's */
     t->handlers->on_message(t->user, c, &m);
+}
+
+static void on_control(struct ws_conn *c, const struct ws_event *ev) {
+    struct ws_tick *t = c->tick;
+    struct ws_slice data = {(const char *)ev->data, ev->len};
+    if (!ws_conn_is_open(c)) return;
+    if (ev->kind == WS_EVENT_PING && t->handlers->on_ping) t->handlers->on_ping(t->user, c, data);
+    if (ev->kind == WS_EVENT_PONG && t->handlers->on_pong) t->handlers->on_pong(t->user, c, data);
 }
 
 static void on_buffer(struct ws_conn *c, const struct ws_event *ev) {
@@ -161,6 +171,8 @@ static void deliver(struct ws_conn *c, struct ws_event *ev) {
     switch ((enum ws_event_kind)ev->kind) {
     case WS_EVENT_OPEN: on_open(c, ev); break;
     case WS_EVENT_MESSAGE: on_message(c, ev); break;
+    case WS_EVENT_PING:
+    case WS_EVENT_PONG: on_control(c, ev); break;
     case WS_EVENT_BUFFER: on_buffer(c, ev); break;
     case WS_EVENT_CLOSE: on_peer_close(c, ev); break;
     case WS_EVENT_FAIL: on_fail(c, ev); break;

@@ -56,8 +56,10 @@ static int begin(struct ws_loop *l) {
     l->max_connections = connections_limit(t->options, l->poller.ops == &ws_poll_select_ops);
     if ((err = l->poller.ops->add(&l->poller, t->wake.read_fd, WS_POLL_IN, WAKE_SLOT)) < 0)
         return err;
-    for (int i = 0; i < l->n_listeners; i++)
+    for (int i = 0; i < l->n_listeners; i++) {
         if ((err = ws_sock_listen(l->listeners[i].fd, l->listen_backlog)) < 0) return err;
+        ws_sock_set_user_timeout(l->listeners[i].fd, t->options->stall_timeout_ms);
+    }
     if ((err = ws_accept_arm(l)) < 0) return err;
     l->spare_fd = ws_sock_spare();
     return 0;
@@ -158,6 +160,7 @@ static void watch_conn(struct ws_loop *l, struct ws_conn *c) {
     if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(l, c)) < 0)
         ws_conn_gone(c, WS_CLOSE_RESET);
     else c->interest = (uint8_t)events;
+    ws_conn_hold(c, !(events & WS_POLL_IN));
 }
 
 static void flush(struct ws_loop *l) {
@@ -310,8 +313,8 @@ static void expire(struct ws_loop *l) {
         if (!has_room(&l->tick)) {
             ws_conn_mark_overdue(c); /* the handlers go first */
         } else {
-            if (c->state != WS_CONN_DEAD && !ws_timer_is_armed(&c->timer)) ws_conn_read(c);
-            ws_conn_give_up(c);
+            bool was_full = ws_conn_is_due(c) && ws_conn_read(c);
+            ws_conn_expire(c, was_full);
         }
         c = next;
     }

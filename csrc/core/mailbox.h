@@ -26,7 +26,7 @@ struct ws_mail {
     struct ws_msg *msg;   /* SEND, PING: owns one reference; may be NULL */
     uint8_t kind;
     uint8_t part; /* SEND: enum ws_part */
-    bool over; /* SEND: the sender was told WS_SENT_OVER, and waits for on_drain */
+    bool over;    /* SEND: the sender was told WS_SENT_OVER, and waits for on_drain */
 };
 
 struct ws_mailbox {

@@ -16,6 +16,7 @@ struct ws_server {
     struct ws_pages pages;
     struct ws_counters counters;
     _Atomic int log_level;
+    _Atomic uint32_t wanted; /* enum ws_want, or-ed */
     uint64_t last_id;
     uint16_t port;
     struct ws_loop loop;
@@ -32,6 +33,11 @@ void ws_options_init(struct ws_options *o) {
         .handshake_timeout_ms = 5000,
         .close_timeout_ms = 5000,
         .shutdown_timeout_ms = 10000,
+        .message_timeout_ms = 60000,
+        .ping_interval_ms = 20000,
+        .ping_timeout_ms = 20000,
+        .stall_timeout_ms = 60000,
+        .control_rate = 100,
         .high_water = 256 * 1024,
         .max_backlog = 1024 * 1024,
         .max_connections = 0,
@@ -59,19 +65,27 @@ static struct ws_slice *copy_slices(const struct ws_slice *items, size_t n) {
     return copy;
 }
 
-static int copy_list(struct ws_allow_list *list) {
-    if (list->mode != WS_ALLOW_LIST) {
-        list->items = NULL;
-        list->n = 0;
-        return 0;
-    }
-    list->items = copy_slices(list->items, list->n);
-    return list->items ? 0 : WS_ERR_MEMORY;
+/* What copy_lists copied. */
+static void free_lists(struct ws_options *o) {
+    free((void *)(uintptr_t)o->origins.items);
+    free((void *)(uintptr_t)o->hosts.items);
+    free((void *)(uintptr_t)o->subprotocols.items);
 }
 
-static void free_list(struct ws_allow_list *list) {
-    free((void *)(uintptr_t)list->items); /* ours since copy_list */
-    list->items = NULL;
+/* The lists that the options borrow become the server's own. 0 or WS_ERR_MEMORY (nothing kept). */
+static int copy_lists(struct ws_options *o) {
+    if (o->origins.mode != WS_ALLOW_LIST) o->origins.n = 0;
+    if (o->hosts.mode != WS_ALLOW_LIST) o->hosts.n = 0;
+    const size_t sizes[] = {o->origins.n, o->hosts.n, o->subprotocols.n};
+    const struct ws_slice **lists[] = {&o->origins.items, &o->hosts.items, &o->subprotocols.items};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        *lists[i] = copy_slices(*lists[i], sizes[i]);
+        if (*lists[i]) continue;
+        while (++i < sizeof lists / sizeof *lists) *lists[i] = NULL;
+        free_lists(o);
+        return WS_ERR_MEMORY;
+    }
+    return 0;
 }
 
 /* ---- life ---- */
@@ -81,18 +95,14 @@ struct ws_server *ws_server_new(const struct ws_options *options,
     struct ws_server *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->options = *options;
-    if (copy_list(&s->options.origins) < 0) {
-        free(s);
-        return NULL;
-    }
-    if (copy_list(&s->options.hosts) < 0) {
-        free_list(&s->options.origins);
+    if (copy_lists(&s->options) < 0) {
         free(s);
         return NULL;
     }
     s->handlers = *handlers;
     s->rules.origins = s->options.origins;
     s->rules.hosts = s->options.hosts;
+    s->rules.subprotocols = s->options.subprotocols;
     atomic_init(&s->log_level, WS_LOG_WARNING);
 
     struct ws_tick *t = &s->loop.tick;
@@ -105,6 +115,7 @@ struct ws_server *ws_server_new(const struct ws_options *options,
     t->pages = &s->pages;
     t->counters = &s->counters;
     t->log_level = &s->log_level;
+    t->wanted = &s->wanted;
     t->last_id = &s->last_id;
     t->simd = ws_simd_detect();
     return s;
@@ -114,8 +125,7 @@ void ws_server_free(struct ws_server *s) {
     if (!s) return;
     ws_loop_fini(&s->loop);
     ws_pages_fini(&s->pages);
-    free_list(&s->options.origins);
-    free_list(&s->options.hosts);
+    free_lists(&s->options);
     free(s->own_hosts);
     free(s);
 }
@@ -240,6 +250,10 @@ void ws_server_set_log_level(struct ws_server *s, int level) {
     atomic_store_explicit(&s->log_level, level, memory_order_relaxed);
 }
 
+void ws_server_want(struct ws_server *s, unsigned want) {
+    atomic_store_explicit(&s->wanted, want, memory_order_relaxed);
+}
+
 static uint64_t read_counter(const ws_counter *c) {
     return atomic_load_explicit(c, memory_order_relaxed);
 }
@@ -278,7 +292,8 @@ struct ws_conn *ws_server_next(const struct ws_server *s, const struct ws_conn *
 }
 
 const char *ws_close_kind_name(enum ws_close_kind kind) {
-    static const char *const names[] = {NULL,    "peer",     "local", "error",   "eof",
-                                        "reset", "protocol", "limit", "backlog", "shutdown"};
+    static const char *const names[] = {NULL,           "peer",     "local", "error",   "eof",
+                                        "reset",        "protocol", "limit", "backlog", "shutdown",
+                                        "ping-timeout", "idle",     "stall"};
     return (size_t)kind < sizeof names / sizeof *names ? names[kind] : NULL;
 }

@@ -44,7 +44,8 @@ int ws_sock_bind_unix(const char *path, uint64_t *dev, uint64_t *ino);
 void ws_sock_unlink(const char *path, uint64_t dev, uint64_t ino);
 int ws_sock_listen(int fd, int backlog); /* 0 or WS_ERR_SYSTEM */
 /* TCP connections that a listener takes from here on end when the peer has acknowledged nothing of
- * what was sent for so long; 0: as the system has it. Does nothing where there is no such option. */
+ * what was sent for so long; 0: as the system has it. Does nothing where there is no such option.
+ */
 void ws_sock_set_user_timeout(int fd, uint32_t ms);
 
 /* The next connection: its descriptor (TCP_NODELAY set on TCP), or WS_ERR_SYSTEM with errno

@@ -75,7 +75,7 @@ struct ws_tick {
     struct ws_counters *counters;
     _Atomic int *log_level;
     const _Atomic uint32_t *wanted; /* enum ws_want, or-ed */
-    const _Atomic bool *abandoned; /* in a forked child: no handler is called any more */
+    const _Atomic bool *abandoned;  /* in a forked child: no handler is called any more */
     uint64_t *last_id;
     enum ws_simd simd;
 

@@ -104,6 +104,7 @@ enum ws_close_kind {
 const char *ws_close_kind_name(enum ws_close_kind kind);
 
 #define WS_CLOSE_REASON_MAX 123
+#define WS_PING_MAX 125
 
 struct ws_close {
     uint16_t code; /* the peer's code; 1005 if its close frame was empty; 1006 if there was none */

@@ -4,6 +4,7 @@
 
 #include "convert.h"
 #include "errors.h"
+#include "stream_type.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -22,7 +23,11 @@ struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct
 
 /* ---- methods ---- */
 
-static void raise_closed(struct ws_conn_object *self) {
+void ws_conn_type_raise(struct ws_conn_object *self, int err) {
+    if (err != WS_ERR_CLOSED) {
+        ws_errors_raise(err);
+        return;
+    }
     struct ws_close close;
     bool known = ws_conn_get_close(self->core, &close);
     int code = known ? close.code : close.sent_code ? close.sent_code : 1006;
@@ -30,6 +35,17 @@ static void raise_closed(struct ws_conn_object *self) {
     if (!reason) return;
     ws_errors_raise_closed(self->server->state, code, reason);
     Py_DECREF(reason);
+}
+
+PyObject *ws_conn_type_send(struct ws_conn_object *self, struct ws_convert_payload *p) {
+    /* For the core, taken before it can be given back. */
+    PyObject *object = Py_XNewRef((PyObject *)p->payload.object);
+    int sent = ws_conn_send(self->core, &p->payload);
+    if (sent != WS_SENT && sent != WS_SENT_OVER) Py_XDECREF(object);
+    ws_convert_payload_fini(p);
+    if (sent >= 0) return PyBool_FromLong(sent == WS_SENT);
+    ws_conn_type_raise(self, sent);
+    return NULL;
 }
 
 PyDoc_STRVAR(send_doc,
@@ -47,19 +63,59 @@ PyDoc_STRVAR(send_doc,
 
 static PyObject *conn_send(struct ws_conn_object *self, PyObject *data) {
     struct ws_convert_payload p;
-    if (ws_convert_payload_init(&p, data) < 0) return NULL;
-    /* For the core, taken before it can be given back. */
-    PyObject *object = Py_XNewRef((PyObject *)p.payload.object);
-    int sent = ws_conn_send(self->core, &p.payload);
-    if (sent != WS_SENT && sent != WS_SENT_OVER) Py_XDECREF(object);
-    ws_convert_payload_fini(&p);
-    if (sent >= 0) return PyBool_FromLong(sent == WS_SENT);
-    if (sent == WS_ERR_CLOSED) {
-        raise_closed(self);
-    } else {
-        ws_errors_raise(sent);
+    if (ws_convert_payload_init(&p, "send", data) < 0) return NULL;
+    return ws_conn_type_send(self, &p);
+}
+
+PyDoc_STRVAR(ping_doc,
+"ping($self, data=None, /)\n--\n\n"
+"Send a ping (RFC 6455 section 5.5.2) at the next frame boundary, before messages that\n"
+"wait. data is a bytes-like object or str of at most 125 bytes, which the pong brings back\n"
+"to on_pong; ValueError if it is longer. None: data of the server's own, whose pong updates\n"
+"latency.\n\n"
+"ConnectionClosed after close() or once on_close has begun; dropped if the peer has gone.\n\n"
+"Mailbox: any thread may call it.");
+
+static PyObject *conn_ping(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n) {
+    struct ws_convert_payload p = {0};
+    if (n > 1) {
+        return PyErr_Format(PyExc_TypeError, "ping() takes at most 1 argument (%zd given)", n);
     }
+    if (n == 1 && args[0] != Py_None) {
+        if (ws_convert_payload_init(&p, "ping", args[0]) < 0) return NULL;
+        if (p.payload.len > WS_PING_MAX) {
+            ws_convert_payload_fini(&p);
+            return PyErr_Format(PyExc_ValueError, "a ping has at most %d bytes of data, not %zu",
+                                WS_PING_MAX, p.payload.len);
+        }
+    }
+    static const uint8_t nothing[1];
+    bool own = n == 0 || args[0] == Py_None; /* an empty buffer's address may be NULL too */
+    const uint8_t *data = own ? NULL : p.payload.len ? p.payload.data : nothing;
+    int sent = ws_conn_ping(self->core, data, p.payload.len);
+    ws_convert_payload_fini(&p);
+    if (sent >= 0) Py_RETURN_NONE;
+    ws_conn_type_raise(self, sent);
     return NULL;
+}
+
+PyDoc_STRVAR(stream_doc,
+"stream($self, /, *, text=False)\n--\n\n"
+"A message that is sent in parts, as fragments (RFC 6455 section 5.4)::\n\n"
+"    with conn.stream(text=True) as stream:\n"
+"        for part in parts:\n"
+"            stream.write(part)\n\n"
+"text: parts are str, else bytes-like. Other messages to this connection wait until the\n"
+"with block ends; pings do not. An exception in the block closes the connection with 1011,\n"
+"since the message cannot be taken back. One stream at a time: a second one is\n"
+"RuntimeError. ConnectionClosed as for send().\n\n"
+"Mailbox: any thread may call it.");
+
+static PyObject *conn_stream(struct ws_conn_object *self, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"text", NULL};
+    int text = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$p:stream", names, &text)) return NULL;
+    return ws_stream_type_make(self, text != 0);
 }
 
 PyDoc_STRVAR(close_doc,
@@ -145,6 +201,20 @@ static PyObject *get_is_open(struct ws_conn_object *self, void *closure) {
 static PyObject *get_backlog(struct ws_conn_object *self, void *closure) {
     (void)closure;
     return PyLong_FromSize_t(ws_conn_backlog(self->core));
+}
+
+static PyObject *get_latency(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    int64_t us = ws_conn_get_latency_us(self->core);
+    if (us < 0) Py_RETURN_NONE;
+    return PyFloat_FromDouble((double)us / 1e6);
+}
+
+static PyObject *get_subprotocol(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    struct ws_slice name = ws_conn_get_subprotocol(self->core);
+    if (!name.len) Py_RETURN_NONE;
+    return ws_convert_latin1(name);
 }
 
 static PyObject *get_close_kind(struct ws_conn_object *self, void *closure) {
@@ -239,6 +309,8 @@ static void conn_dealloc(struct ws_conn_object *self) {
 
 static PyMethodDef methods[] = {
     {"send", (PyCFunction)conn_send, METH_O, send_doc},
+    {"ping", (PyCFunction)(void (*)(void))conn_ping, METH_FASTCALL, ping_doc},
+    {"stream", (PyCFunction)(void (*)(void))conn_stream, METH_VARARGS | METH_KEYWORDS, stream_doc},
     {"close", (PyCFunction)(void (*)(void))conn_close, METH_VARARGS | METH_KEYWORDS, close_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -257,7 +329,13 @@ PyDoc_STRVAR(backlog_doc,
 "int: bytes that are queued and not yet taken by the operating system. Snapshot.");
 PyDoc_STRVAR(close_kind_doc,
 "str | None: why the connection ended: 'peer', 'local', 'error' (a handler raised, or there\n"
-"was no memory), 'eof', 'reset', 'protocol', 'limit', 'backlog' or 'shutdown'. None before.\n"
+"was no memory), 'eof', 'reset', 'protocol', 'limit' (sizes, rates, message_timeout),\n"
+"'backlog', 'shutdown', 'ping-timeout', 'idle' or 'stall'. None before. Snapshot.");
+PyDoc_STRVAR(latency_doc,
+"float | None: seconds between the last ping of the server's own and its pong; None before\n"
+"the first one. Such pings are those of ping_interval and of ping() without data. Snapshot.");
+PyDoc_STRVAR(subprotocol_doc,
+"str | None: the subprotocol agreed on (RFC 6455 section 1.9), one of the server's, or None.\n"
 "Snapshot.");
 PyDoc_STRVAR(close_code_doc,
 "int | None: the peer's close code; 1005 if its close frame was empty, 1006 if there was\n"
@@ -278,6 +356,8 @@ static PyGetSetDef properties[] = {
     {"remote_address", (getter)get_remote_address, NULL, remote_address_doc, NULL},
     {"is_open", (getter)get_is_open, NULL, is_open_doc, NULL},
     {"backlog", (getter)get_backlog, NULL, backlog_doc, NULL},
+    {"latency", (getter)get_latency, NULL, latency_doc, NULL},
+    {"subprotocol", (getter)get_subprotocol, NULL, subprotocol_doc, NULL},
     {"close_kind", (getter)get_close_kind, NULL, close_kind_doc, NULL},
     {"close_code", (getter)get_close_code, NULL, close_code_doc, NULL},
     {"close_reason", (getter)get_close_reason, NULL, close_reason_doc, NULL},

@@ -2,6 +2,7 @@
 #ifndef WS_PY_CONN_TYPE_H
 #define WS_PY_CONN_TYPE_H
 
+#include "convert.h"
 #include "server_type.h"
 
 struct ws_conn_object {
@@ -14,6 +15,11 @@ struct ws_conn_object {
 
 /* A new object for a connection of server (new reference), or NULL with an exception set. */
 struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct ws_conn *core);
+/* Sends a payload and finishes it. What send() returns, or NULL with an exception set. */
+PyObject *ws_conn_type_send(struct ws_conn_object *self, struct ws_convert_payload *p);
+/* Raises for an enum ws_err: ConnectionClosed with the connection's code and reason, if it is that.
+ */
+void ws_conn_type_raise(struct ws_conn_object *self, int err);
 /* New reference to the type, or NULL with an exception set. */
 PyObject *ws_conn_type_new(PyObject *module);
 

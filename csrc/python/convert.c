@@ -105,14 +105,15 @@ static void set_payload(struct ws_convert_payload *p, const void *data, Py_ssize
     p->payload.text = text;
 }
 
-static int payload_from_buffer(struct ws_convert_payload *p, PyObject *data) {
+static int payload_from_buffer(struct ws_convert_payload *p, const char *method, PyObject *data) {
     if (PyObject_GetBuffer(data, &p->view, PyBUF_FULL_RO) < 0) {
         p->view.obj = NULL;
         return -1;
     }
     if (p->view.format && strchr(p->view.format, 'O')) {
-        PyErr_SetString(PyExc_TypeError, "send() takes no buffer of objects: its bytes are "
-                                         "addresses of this process");
+        PyErr_Format(PyExc_TypeError,
+                     "%s() takes no buffer of objects: its bytes are addresses of this process",
+                     method);
         ws_convert_payload_fini(p);
         return -1;
     }
@@ -131,10 +132,11 @@ static int payload_from_buffer(struct ws_convert_payload *p, PyObject *data) {
     return -1;
 }
 
-int ws_convert_payload_init(struct ws_convert_payload *p, PyObject *data) {
+int ws_convert_payload_init(struct ws_convert_payload *p, const char *method, PyObject *data) {
     p->view.obj = NULL;
     p->copy = NULL;
     p->payload.object = NULL;
+    p->payload.part = WS_PART_WHOLE;
     bool exact = false;
     if (PyUnicode_Check(data)) {
         /* An ASCII str's own memory; of another str a copy that it keeps. */
@@ -147,9 +149,9 @@ int ws_convert_payload_init(struct ws_convert_payload *p, PyObject *data) {
         set_payload(p, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), false);
         exact = PyBytes_CheckExact(data);
     } else if (PyObject_CheckBuffer(data)) {
-        return payload_from_buffer(p, data);
+        return payload_from_buffer(p, method, data);
     } else {
-        PyErr_Format(PyExc_TypeError, "send() takes str or a bytes-like object, not %.100s",
+        PyErr_Format(PyExc_TypeError, "%s() takes str or a bytes-like object, not %.100s", method,
                      Py_TYPE(data)->tp_name);
         return -1;
     }
@@ -166,7 +168,16 @@ void ws_convert_payload_fini(struct ws_convert_payload *p) {
 
 /* ---- options ---- */
 
-enum option_kind { OPTION_SIZE, OPTION_U32, OPTION_INT, OPTION_STRATEGY, OPTION_ALLOW };
+enum option_kind {
+    OPTION_SIZE,
+    OPTION_U32,
+    OPTION_U64,
+    OPTION_INT,
+    OPTION_BOOL,
+    OPTION_STRATEGY,
+    OPTION_ALLOW,
+    OPTION_NAMES,
+};
 
 struct option {
     const char *name;
@@ -182,6 +193,16 @@ static const struct option options_table[] = {
     {"handshake_timeout_ms", OPTION_U32, offsetof(struct ws_options, handshake_timeout_ms)},
     {"close_timeout_ms", OPTION_U32, offsetof(struct ws_options, close_timeout_ms)},
     {"shutdown_timeout_ms", OPTION_U32, offsetof(struct ws_options, shutdown_timeout_ms)},
+    {"message_timeout_ms", OPTION_U32, offsetof(struct ws_options, message_timeout_ms)},
+    {"ping_interval_ms", OPTION_U32, offsetof(struct ws_options, ping_interval_ms)},
+    {"ping_timeout_ms", OPTION_U32, offsetof(struct ws_options, ping_timeout_ms)},
+    {"idle_timeout_ms", OPTION_U32, offsetof(struct ws_options, idle_timeout_ms)},
+    {"stall_timeout_ms", OPTION_U32, offsetof(struct ws_options, stall_timeout_ms)},
+    {"control_rate", OPTION_U32, offsetof(struct ws_options, control_rate)},
+    {"message_rate", OPTION_U32, offsetof(struct ws_options, message_rate)},
+    {"byte_rate", OPTION_U64, offsetof(struct ws_options, byte_rate)},
+    {"rate_pauses", OPTION_BOOL, offsetof(struct ws_options, rate_pauses)},
+    {"drop_headers", OPTION_BOOL, offsetof(struct ws_options, drop_headers)},
     {"high_water", OPTION_SIZE, offsetof(struct ws_options, high_water)},
     {"max_backlog", OPTION_SIZE, offsetof(struct ws_options, max_backlog)},
     {"max_connections", OPTION_U32, offsetof(struct ws_options, max_connections)},
@@ -189,6 +210,7 @@ static const struct option options_table[] = {
     {"strategy", OPTION_STRATEGY, offsetof(struct ws_options, strategy)},
     {"origins", OPTION_ALLOW, offsetof(struct ws_options, origins)},
     {"hosts", OPTION_ALLOW, offsetof(struct ws_options, hosts)},
+    {"subprotocols", OPTION_NAMES, offsetof(struct ws_options, subprotocols)},
 };
 
 static const char *const strategies[] = {
@@ -224,6 +246,29 @@ static int read_strategy(PyObject *value, enum ws_strategy *out) {
     return -1;
 }
 
+/* The items are to be freed by PyMem_Free, also after an error. */
+static int read_list(const struct option *option, PyObject *value, const struct ws_slice **items,
+                     size_t *n) {
+    if (!PyList_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "option %s is not a list", option->name);
+        return -1;
+    }
+    *n = (size_t)PyList_GET_SIZE(value);
+    struct ws_slice *list = PyMem_New(struct ws_slice, *n);
+    if (!list) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *items = list;
+    for (size_t i = 0; i < *n; i++) {
+        Py_ssize_t len;
+        list[i].data = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(value, (Py_ssize_t)i), &len);
+        if (!list[i].data) return -1;
+        list[i].len = (size_t)len;
+    }
+    return 0;
+}
+
 static int read_allow(const struct option *option, PyObject *value, struct ws_allow_list *out) {
     if (value == Py_None) {
         out->mode = WS_ALLOW_DEFAULT;
@@ -233,24 +278,8 @@ static int read_allow(const struct option *option, PyObject *value, struct ws_al
         out->mode = WS_ALLOW_ANY;
         return 0;
     }
-    if (!PyList_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "option %s: not None, '*' or a list", option->name);
-        return -1;
-    }
-    Py_ssize_t n = PyList_GET_SIZE(value);
-    struct ws_slice *items = PyMem_New(struct ws_slice, (size_t)n);
-    if (!items) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    *out = (struct ws_allow_list){.mode = WS_ALLOW_LIST, .items = items, .n = (size_t)n};
-    for (Py_ssize_t i = 0; i < n; i++) {
-        Py_ssize_t len;
-        items[i].data = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(value, i), &len);
-        if (!items[i].data) return -1;
-        items[i].len = (size_t)len;
-    }
-    return 0;
+    out->mode = WS_ALLOW_LIST;
+    return read_list(option, value, &out->items, &out->n);
 }
 
 static int read_option(const struct option *option, PyObject *value, struct ws_options *options) {
@@ -265,12 +294,24 @@ static int read_option(const struct option *option, PyObject *value, struct ws_o
         if (read_number(option, value, UINT32_MAX, &number) < 0) return -1;
         *(uint32_t *)place = (uint32_t)number;
         return 0;
+    case OPTION_U64:
+        if (read_number(option, value, UINT64_MAX, &number) < 0) return -1;
+        *(uint64_t *)place = number;
+        return 0;
+    case OPTION_BOOL:
+        if (read_number(option, value, 1, &number) < 0) return -1;
+        *(bool *)place = number != 0;
+        return 0;
     case OPTION_INT:
         if (read_number(option, value, INT_MAX, &number) < 0) return -1;
         *(int *)place = (int)number;
         return 0;
     case OPTION_STRATEGY: return read_strategy(value, place);
     case OPTION_ALLOW: return read_allow(option, value, place);
+    case OPTION_NAMES: {
+        struct ws_names *names = place;
+        return read_list(option, value, &names->items, &names->n);
+    }
     }
     return -1;
 }
@@ -296,6 +337,7 @@ static int refuse_unknown(PyObject *dict) {
 int ws_convert_options_init(struct ws_options *options, PyObject *dict) {
     ws_options_init(options);
     options->origins = options->hosts = (struct ws_allow_list){.mode = WS_ALLOW_DEFAULT};
+    options->subprotocols = (struct ws_names){0};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(options_table); i++) {
         PyObject *value = PyDict_GetItemString(dict, options_table[i].name); /* borrowed */
         if (!value) {
@@ -312,6 +354,7 @@ int ws_convert_options_init(struct ws_options *options, PyObject *dict) {
 void ws_convert_options_fini(struct ws_options *options) {
     PyMem_Free((void *)options->origins.items);
     PyMem_Free((void *)options->hosts.items);
+    PyMem_Free((void *)options->subprotocols.items);
 }
 
 /* ---- close frames ---- */

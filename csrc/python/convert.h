@@ -32,8 +32,8 @@ struct ws_convert_payload {
     void *copy;                /* owned, may be NULL */
 };
 
-/* What send() was given. The payload is valid as long as data, and until fini. */
-int ws_convert_payload_init(struct ws_convert_payload *p, PyObject *data);
+/* What a method such as "send" was given. The payload is valid as long as data, and until fini. */
+int ws_convert_payload_init(struct ws_convert_payload *p, const char *method, PyObject *data);
 void ws_convert_payload_fini(struct ws_convert_payload *p);
 
 /* Reads the dict of validated options (see Server.__init__). Its lists point into the dict's

@@ -171,6 +171,26 @@ static void on_drain(void *user, struct ws_conn *core) {
     Py_DECREF(conn);
 }
 
+static void call_with_data(struct ws_server_object *server, enum ws_handler_slot slot,
+                           struct ws_conn *core, struct ws_slice data) {
+    PyObject *handler = server->handlers[slot];
+    struct ws_conn_object *conn = handler ? get_conn(core) : NULL;
+    if (!conn) return;
+    PyObject *value = PyBytes_FromStringAndSize(data.data, (Py_ssize_t)data.len);
+    struct call call = {.args = {(PyObject *)conn, value}};
+    if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, slot);
+    Py_XDECREF(value);
+    Py_DECREF(conn);
+}
+
+static void on_ping(void *user, struct ws_conn *core, struct ws_slice data) {
+    call_with_data(user, WS_HANDLER_PING, core, data);
+}
+
+static void on_pong(void *user, struct ws_conn *core, struct ws_slice data) {
+    call_with_data(user, WS_HANDLER_PONG, core, data);
+}
+
 static void on_log(void *user, enum ws_log level, struct ws_slice line) {
     struct ws_server_object *server = user;
     PyObject *handler = Py_XNewRef(server->handlers[WS_HANDLER_LOG]);
@@ -226,6 +246,8 @@ const struct ws_handlers ws_events_handlers = {
     .on_message = on_message,
     .on_close = on_close,
     .on_drain = on_drain,
+    .on_ping = on_ping,
+    .on_pong = on_pong,
     .on_log = on_log,
     .new_buffer = new_buffer,
     .release = release,

@@ -2,6 +2,7 @@
 #include "conn_type.h"
 #include "server_type.h"
 #include "state.h"
+#include "stream_type.h"
 
 /* New reference to an attribute of a module, or NULL with an exception set. */
 static PyObject *import_from(const char *module_name, const char *name) {
@@ -22,6 +23,8 @@ static int module_exec(PyObject *module) {
     if (!state->headers_class) return -1;
     state->conn_type = (PyTypeObject *)ws_conn_type_new(module);
     if (!state->conn_type || PyModule_AddType(module, state->conn_type) < 0) return -1;
+    state->stream_type = (PyTypeObject *)ws_stream_type_new(module);
+    if (!state->stream_type || PyModule_AddType(module, state->stream_type) < 0) return -1;
     state->server_type = (PyTypeObject *)ws_server_type_new(module);
     if (!state->server_type || PyModule_AddType(module, state->server_type) < 0) return -1;
     return 0;
@@ -31,6 +34,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     struct ws_state *state = PyModule_GetState(module);
     Py_VISIT(state->server_type);
     Py_VISIT(state->conn_type);
+    Py_VISIT(state->stream_type);
     Py_VISIT(state->connection_closed);
     Py_VISIT(state->log_handler_error);
     Py_VISIT(state->headers_class);
@@ -41,6 +45,7 @@ static int module_clear(PyObject *module) {
     struct ws_state *state = PyModule_GetState(module);
     Py_CLEAR(state->server_type);
     Py_CLEAR(state->conn_type);
+    Py_CLEAR(state->stream_type);
     Py_CLEAR(state->connection_closed);
     Py_CLEAR(state->log_handler_error);
     Py_CLEAR(state->headers_class);

@@ -15,7 +15,8 @@
 
 static const char *const slot_names[WS_HANDLER_COUNT] = {
     [WS_HANDLER_OPEN] = "open",   [WS_HANDLER_MESSAGE] = "message", [WS_HANDLER_CLOSE] = "close",
-    [WS_HANDLER_DRAIN] = "drain", [WS_HANDLER_ERROR] = "error",     [WS_HANDLER_LOG] = "log",
+    [WS_HANDLER_DRAIN] = "drain", [WS_HANDLER_PING] = "ping",       [WS_HANDLER_PONG] = "pong",
+    [WS_HANDLER_ERROR] = "error", [WS_HANDLER_LOG] = "log",
 };
 
 const char *ws_server_type_slot_name(enum ws_handler_slot slot) {
@@ -190,11 +191,18 @@ static int find_slot(const char *name) {
     return -1;
 }
 
+/* Pings and pongs are told only to those who have a handler for them. */
+static void want_control(const struct ws_server_object *self) {
+    if (!self->core) return;
+    ws_server_want(self->core, (self->handlers[WS_HANDLER_PING] ? WS_WANT_PING : 0) |
+                                   (self->handlers[WS_HANDLER_PONG] ? WS_WANT_PONG : 0));
+}
+
 PyDoc_STRVAR(set_handler_doc,
 "_set_handler($self, name, handler, /)\n--\n\n"
 "Set what is called for an event: open(conn), message(conn, message), close(conn, code,\n"
-"reason), drain(conn), error(conn, exception), log(level, line); None: nothing. It may be\n"
-"replaced at any time. TypeError if it cannot be called. Snapshot.");
+"reason), drain(conn), ping(conn, data), pong(conn, data), error(conn, exception),\n"
+"log(level, line); None: nothing. It may be replaced at any time. TypeError if it cannot be called. Snapshot.");
 
 static PyObject *server_set_handler(struct ws_server_object *self, PyObject *args) {
     const char *name;
@@ -208,6 +216,7 @@ static PyObject *server_set_handler(struct ws_server_object *self, PyObject *arg
     }
     PyObject *old = self->handlers[slot];
     self->handlers[slot] = handler == Py_None ? NULL : Py_NewRef(handler);
+    want_control(self);
     Py_XDECREF(old);
     Py_RETURN_NONE;
 }

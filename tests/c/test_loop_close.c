@@ -190,12 +190,13 @@ static void test_server_on_close_closes(void) {
 /* ---- what users ask ---- */
 
 static void test_server_close_names(void) {
-    static const char *const names[] = {"peer",     "local", "error",   "eof",     "reset",
-                                        "protocol", "limit", "backlog", "shutdown"};
+    static const char *const names[] = {"peer",     "local",        "error", "eof",
+                                        "reset",    "protocol",     "limit", "backlog",
+                                        "shutdown", "ping-timeout", "idle",  "stall"};
     CHECK(ws_close_kind_name(WS_CLOSE_NONE) == NULL);
-    for (int i = 0; i < 9; i++)
+    for (int i = 0; i < 12; i++)
         CHECK(strcmp(ws_close_kind_name((enum ws_close_kind)(WS_CLOSE_PEER + i)), names[i]) == 0);
-    CHECK(ws_close_kind_name((enum ws_close_kind)(WS_CLOSE_SHUTDOWN + 1)) == NULL);
+    CHECK(ws_close_kind_name((enum ws_close_kind)(WS_CLOSE_STALL + 1)) == NULL);
 }
 
 /* RFC 6455 section 7.4: which codes may stand in a close frame. */

@@ -71,6 +71,18 @@ static void test_rounded_up_never_early(void) {
     CHECK_EQ(n_due(200), 1);
 }
 
+static void test_arm_by(void) {
+    struct node a = {.id = 1};
+    ws_timer_wheel_init(&wheel, 1000);
+    ws_timer_arm_by(&wheel, &a.timer, 1000, 500);
+    ws_timer_arm_by(&wheel, &a.timer, 1000, 900); /* later: left alone */
+    CHECK_EQ(wheel.n, 1);
+    ws_timer_arm_by(&wheel, &a.timer, 1000, 250);
+    CHECK_EQ(n_due(1200), 0);
+    CHECK_EQ(n_due(1300), 1);
+    CHECK_EQ(n_due(60000), 0);
+}
+
 static void test_zero_delay_is_next_tick(void) {
     struct node a = {.id = 1};
     ws_timer_wheel_init(&wheel, 500);
@@ -377,6 +389,7 @@ static void test_random_against_model(void) {
 int main(void) {
     RUN(test_due_at_exact_tick);
     RUN(test_rounded_up_never_early);
+    RUN(test_arm_by);
     RUN(test_zero_delay_is_next_tick);
     RUN(test_disarm);
     RUN(test_arm_again_moves);

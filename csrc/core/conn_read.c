@@ -1,0 +1,403 @@
+/* conn_read.c: what a connection reads: first the request's head, then frames; and when it is to be
+ * read. */
+#include "conn.h"
+
+#include "handshake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- handshake ---- */
+
+/* Answers with an error or a page; then the connection lingers until the peer has read it. */
+static void answer(struct ws_conn *c, const uint8_t *data, size_t len, bool lasting) {
+    if (ws_conn_send_http(c, data, len, lasting) < 0) {
+        ws_conn_die(c);
+        return;
+    }
+    ws_conn_linger(c);
+}
+
+static void refuse(struct ws_conn *c, int status, const char *detail, bool head_only) {
+    char text[WS_HANDSHAKE_ERROR_MAX], peer[WS_ADDRESS_FORMAT_MAX];
+    size_t len = ws_handshake_error(text, status, detail, head_only);
+    ws_count(&c->tick->counters->refused, 1);
+    ws_address_format(peer, &c->address);
+    ws_tick_log(c->tick, WS_LINE_REFUSED, WS_LOG_INFO, "%s refused with %d: %s", peer, status,
+                detail);
+    answer(c, (const uint8_t *)text, len, false);
+}
+
+static const char *reader_detail(int status) {
+    switch (status) {
+    case 414: return "the request line is too long";
+    case 431: return "the request head is too large";
+    case 505: return "HTTP/1.1 is needed";
+    default: return "this is not HTTP";
+    }
+}
+
+/* A request without upgrade: a page if there is one. */
+static void plain_request(struct ws_conn *c, const struct ws_http_head *head) {
+    const struct ws_page *page = ws_pages_find(c->tick->pages, head->path);
+    bool head_only = ws_slice_is(head->method, "HEAD");
+    if (page) {
+        answer(c, page->answer, head_only ? page->head_len : page->len, true);
+    } else if (c->tick->pages->n) {
+        refuse(c, 404, "no page here", head_only);
+    } else {
+        /* RFC 9110 section 15.5.22: the server "refuses to perform the request using the current
+         * protocol". */
+        refuse(c, 426, "a WebSocket handshake is needed here", head_only);
+    }
+}
+
+/* Which of the options' it is, counted from 1; 0: none. */
+static uint16_t subprotocol_number(const struct ws_names *names, const struct ws_slice *agreed) {
+    for (size_t i = 0; agreed->len && i < names->n; i++)
+        if (names->items[i].data == agreed->data) return (uint16_t)(i + 1);
+    return 0;
+}
+
+/* A valid upgrade: keeps the head, and tells the batch. The answer is given in dispatch. */
+static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8_t *head,
+                    size_t head_len) {
+    char answer_text[WS_HANDSHAKE_ANSWER_MAX];
+    size_t len = ws_handshake_answer(answer_text, h);
+    uint8_t *copy = malloc(head_len);
+    if (!copy) {
+        ws_conn_die(c);
+        return;
+    }
+    memcpy(copy, head, head_len);
+    c->head = copy;
+    c->head_len = (uint32_t)head_len;
+    c->subprotocol = subprotocol_number(&c->tick->rules->subprotocols, &h->subprotocol);
+    c->state = WS_CONN_ANSWERING;
+    ws_conn_deadline(c, 0);
+    const struct ws_options *o = c->tick->options;
+    ws_proto_init(&c->proto, WS_ROLE_SERVER, c->tick->simd, o->max_message_size,
+                  o->max_fragments ? o->max_fragments : UINT32_MAX);
+
+    struct ws_event ev = {.kind = WS_EVENT_OPEN};
+    if (ws_conn_keep(c, &ev, answer_text, len)) ws_conn_event(c, &ev);
+    else ws_conn_die(c);
+}
+
+static void judge_head(struct ws_conn *c, const uint8_t *data, size_t size) {
+    struct ws_http_head head;
+    struct ws_handshake h;
+    if (ws_http_head_parse(&head, WS_HTTP_REQUEST, data, size) < 0) {
+        refuse(c, 400, "the request target is malformed", false);
+        return;
+    }
+    ws_handshake_check(&h, &head, c->tick->rules);
+    switch (h.kind) {
+    case WS_HANDSHAKE_UPGRADE: upgrade(c, &h, data, size); break;
+    case WS_HANDSHAKE_PLAIN: plain_request(c, &head); break;
+    case WS_HANDSHAKE_REFUSED:
+        refuse(c, h.status, h.detail, ws_slice_is(head.method, "HEAD"));
+        break;
+    }
+}
+
+void ws_conn_refuse_late(struct ws_conn *c) {
+    refuse(c, 408, "the request head did not come in time", false);
+    free(c->reader);
+    c->reader = NULL;
+    ws_buf_fini(&c->pending);
+}
+
+void ws_conn_forget_headers(struct ws_conn *c) {
+    const uint8_t *line_end = memchr(c->head, '\n', c->head_len);
+    size_t len = (size_t)(line_end - c->head) + 1; /* an accepted head has lines */
+    uint8_t *line = malloc(len + 2);
+    if (!line) return; /* then they stay */
+    memcpy(line, c->head, len);
+    memcpy(line + len, "\r\n", 2);
+    free(c->head);
+    c->head = line;
+    c->head_len = (uint32_t)len + 2;
+}
+
+/* Bytes of the request head. Each is scanned once; only a head in pieces is copied. */
+static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
+    struct ws_buf *pending = &c->pending;
+    bool pieces = pending->len > 0;
+    if (pieces) {
+        if (ws_buf_append(pending, data, len) < 0) {
+            ws_conn_die(c);
+            return;
+        }
+        data = pending->data;
+        len = pending->len;
+    }
+    int size = ws_http_reader_feed(c->reader, data, len);
+    if (size < 0) {
+        refuse(c, c->reader->status, reader_detail(c->reader->status), false);
+    } else if (size == 0) {
+        if (!pieces && ws_buf_append(pending, data, len) < 0) ws_conn_die(c);
+        return;
+    } else {
+        judge_head(c, data, (size_t)size);
+    }
+    free(c->reader);
+    c->reader = NULL;
+    /* What came behind the head waits until the handshake is answered; behind anything else it is
+     * thrown away: a request that was refused is never followed by another one. */
+    size_t rest = size > 0 && c->state == WS_CONN_ANSWERING ? len - (size_t)size : 0;
+    if (pieces) ws_buf_consume(pending, len - rest);
+    else if (rest && ws_buf_append(pending, data + (len - rest), rest) < 0) ws_conn_die(c);
+    if (!pending->len) ws_buf_fini(pending);
+}
+
+/* ---- frames ---- */
+
+/* RFC 6455 section 5.5.3: of several pings an endpoint may answer "only the most recently
+ * processed". */
+static void keep_pong(struct ws_conn *c, const struct ws_proto_event *ev) {
+    if (c->state != WS_CONN_OPEN || c->broken) return;
+    if (!c->pong) c->pong = malloc(1 + WS_CONTROL_MAX);
+    if (!c->pong) return; /* a ping without a pong is the least that can go wrong now */
+    c->pong[0] = (uint8_t)ev->len;
+    if (ev->len) memcpy(c->pong + 1, ev->data, ev->len);
+    ws_conn_touch(c);
+}
+
+static void close_or_fail_event(struct ws_conn *c, const struct ws_proto_event *pe) {
+    struct ws_event ev = {.kind = pe->kind == WS_PROTO_CLOSE ? WS_EVENT_CLOSE : WS_EVENT_FAIL,
+                          .code = pe->code,
+                          .data = pe->data,
+                          .len = pe->len};
+    if (pe->kind == WS_PROTO_CLOSE &&
+        pe->len) { /* its bytes are the parser's: they may go with the next feed */
+        ev.data = malloc(pe->len);
+        ev.owned = true;
+        if (!ev.data) {
+            ev.owned = false;
+            ev.len = 0;
+        } else {
+            memcpy(ev.data, pe->data, pe->len);
+        }
+    }
+    ws_conn_event(c, &ev);
+}
+
+void ws_conn_fail(struct ws_conn *c, uint16_t code, const char *why) {
+    struct ws_proto_event ev = {.kind = WS_PROTO_FAIL,
+                                .code = code,
+                                .data = (uint8_t *)(uintptr_t)why, /* only read */
+                                .len = strlen(why)};
+    ws_proto_end(&c->proto);
+    close_or_fail_event(c, &ev);
+}
+
+/* A ping is answered here; whoever asked for it gets to see it, and pongs. */
+static void take_control(struct ws_conn *c, const struct ws_proto_event *pe) {
+    bool is_ping = pe->kind == WS_PROTO_PING;
+    uint32_t wanted = atomic_load_explicit(c->tick->wanted, memory_order_relaxed);
+    struct ws_event ev = {.kind = is_ping ? WS_EVENT_PING : WS_EVENT_PONG};
+    if (!ws_conn_allow_control(c)) {
+        ws_conn_fail(c, 1008, "too many control frames (control_rate)");
+        return;
+    }
+    if (is_ping) keep_pong(c, pe);
+    else ws_conn_take_pong(c, pe->data, pe->len);
+    if (!(wanted & (is_ping ? WS_WANT_PING : WS_WANT_PONG))) return;
+    if (ws_conn_keep(c, &ev, pe->data, pe->len)) ws_conn_event(c, &ev);
+}
+
+static void take_message(struct ws_conn *c, const struct ws_proto_event *pe) {
+    struct ws_event ev = {.kind = WS_EVENT_MESSAGE,
+                          .data = pe->data,
+                          .len = pe->len,
+                          .text = pe->text,
+                          .ascii = pe->ascii,
+                          .owned = pe->owned};
+    if (!ws_conn_allow_message(c)) {
+        if (pe->owned) free(pe->data);
+        ws_conn_fail(c, 1008, "too many messages (message_rate)");
+        return;
+    }
+    if (!pe->data) {
+        ev.object = c->object;
+        ev.data = c->object_data;
+        c->object = NULL;
+    }
+    ws_conn_event(c, &ev);
+}
+
+static void take_event(struct ws_conn *c, const struct ws_proto_event *pe) {
+    struct ws_event ev = {.kind = WS_EVENT_BUFFER, .len = pe->len, .text = pe->text};
+    switch (pe->kind) {
+    case WS_PROTO_NONE: break;
+    case WS_PROTO_MESSAGE: take_message(c, pe); break;
+    case WS_PROTO_PING:
+    case WS_PROTO_PONG:
+        take_control(c, pe); /* 5.5.3: "A response to an unsolicited Pong frame is not expected." */
+        break;
+    case WS_PROTO_BUFFER:
+        c->awaits_buffer = true;
+        ws_conn_event(c, &ev);
+        break;
+    case WS_PROTO_CLOSE:
+    case WS_PROTO_FAIL: close_or_fail_event(c, pe); break;
+    }
+}
+
+static void out_of_memory(struct ws_conn *c) {
+    struct ws_proto_event ev = {.kind = WS_PROTO_FAIL, .code = 1011};
+    close_or_fail_event(c, &ev);
+}
+
+static void feed_frames(struct ws_conn *c, uint8_t *data, size_t len) {
+    while (len && !c->proto.ended && !c->must_end) { /* behind a lost event all is void */
+        struct ws_proto_event ev;
+        ptrdiff_t n = ws_proto_feed(&c->proto, data, len, &ev);
+        if (n < 0) {
+            out_of_memory(c);
+            return;
+        }
+        data += n;
+        len -= (size_t)n;
+        take_event(c, &ev);
+    }
+    ws_conn_note_read(c);
+}
+
+/* Bytes count before they are parsed, whatever they turn out to be. */
+static bool may_take(struct ws_conn *c, size_t n) {
+    if (c->proto.ended || ws_conn_allow_bytes(c, n)) return true;
+    ws_conn_fail(c, 1008, "too many bytes (byte_rate)");
+    return false;
+}
+
+/* ---- reading ---- */
+
+static void linger_read(struct ws_conn *c, size_t n) {
+    /* A WebSocket peer owes us its FIN, and close_timeout bounds the wait. Behind an error answer
+     * it may still send a little. */
+    if (c->opened) return;
+    if (n >= c->linger_left) ws_conn_die(c);
+    else c->linger_left -= (uint32_t)n;
+}
+
+static void took(struct ws_conn *c, uint8_t *data, size_t n) {
+    switch ((enum ws_conn_state)c->state) {
+    case WS_CONN_HEAD: feed_head(c, data, n); break;
+    case WS_CONN_OPEN:
+    case WS_CONN_CLOSING:
+        if (may_take(c, n)) feed_frames(c, data, n);
+        break;
+    case WS_CONN_LINGER: linger_read(c, n); break;
+    case WS_CONN_ANSWERING:
+    case WS_CONN_DEAD: break;
+    }
+}
+
+static void read_failed(struct ws_conn *c, ssize_t n) {
+    if (n == 0) {
+        ws_conn_gone(c, c->was_reset ? WS_CLOSE_RESET : WS_CLOSE_EOF);
+    } else if (errno == ETIMEDOUT) { /* TCP_USER_TIMEOUT, which is stall_timeout, or keepalive */
+        c->broken = true;
+        ws_conn_gone(c, WS_CLOSE_STALL);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        c->broken = true;
+        ws_conn_gone(c, WS_CLOSE_RESET);
+    }
+}
+
+/* The rest of a large message straight into its object, and what follows it into the arena: one
+ * system call. */
+static bool read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
+    struct ws_arena *in = &c->tick->in;
+    struct iovec iov[2] = {
+        {.iov_base = at, .iov_len = room < WS_TICK_READ_MAX ? room : WS_TICK_READ_MAX}};
+    int pieces = 1;
+    if (room < WS_TICK_READ_MAX) {
+        iov[1].iov_base = in->data + in->used;
+        iov[1].iov_len = WS_TICK_READ_MAX - room;
+        pieces = 2;
+    }
+    ssize_t n = ws_sock_readv(c->fd, iov, pieces);
+    if (n <= 0) {
+        read_failed(c, n);
+        return false;
+    }
+    size_t direct = (size_t)n < room ? (size_t)n : room, behind = (size_t)n - direct;
+    struct ws_proto_event ev;
+    if (!may_take(c, (size_t)n)) return false;
+    ws_proto_direct_feed(&c->proto, direct,
+                         &ev); /* cannot fail: it has asked for at least this much */
+    take_event(c, &ev);
+    if (behind) feed_frames(c, ws_arena_take(in, behind), behind);
+    else ws_conn_note_read(c);
+    return (size_t)n == WS_TICK_READ_MAX;
+}
+
+bool ws_conn_read(struct ws_conn *c) {
+    struct ws_arena *in = &c->tick->in;
+    uint8_t *at;
+    if (!(ws_conn_interest(c) & WS_POLL_IN))
+        return false; /* it was given up or paused since the wait */
+    size_t room = c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING
+                      ? ws_proto_direct_room(&c->proto, &at)
+                      : 0;
+    if (room) return read_direct(c, at, room);
+    at = in->data + in->used; /* the loop has made sure that READ_MAX fits */
+    ssize_t n = ws_sock_read(c->fd, at, WS_TICK_READ_MAX);
+    if (n <= 0) {
+        read_failed(c, n);
+        return false;
+    }
+    size_t events = c->tick->batch.n;
+    in->used += (size_t)n;
+    took(c, at, (size_t)n);
+    if (c->tick->batch.n == events) in->used = (size_t)(at - in->data); /* nothing points there */
+    return (size_t)n == WS_TICK_READ_MAX;
+}
+
+void ws_conn_resume(struct ws_conn *c) {
+    if (c->must_end) {
+        enum ws_close_kind kind = c->must_end;
+        c->must_end = WS_CLOSE_NONE;
+        ws_conn_end(c, kind);
+        return;
+    }
+    if (c->lane && (!c->paused || c->state != WS_CONN_OPEN)) {
+        struct ws_event ev = {.kind = WS_EVENT_LANE};
+        ws_conn_event(c, &ev);
+    }
+    if (c->pending.len && (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING)) {
+        uint8_t *data = ws_arena_take(&c->tick->in, c->pending.len);
+        if (!data) { /* no room in this tick */
+            ws_conn_make_ready(c);
+            return;
+        }
+        size_t len = c->pending.len;
+        memcpy(data, c->pending.data, len);
+        ws_buf_fini(&c->pending);
+        feed_frames(c, data, len);
+    }
+    ws_conn_touch(c); /* it may be read again */
+}
+
+uint32_t ws_conn_interest(const struct ws_conn *c) {
+    uint32_t events = c->queue.n && !c->broken ? WS_POLL_OUT : 0;
+    bool in = false;
+    switch ((enum ws_conn_state)c->state) {
+    case WS_CONN_HEAD:
+    case WS_CONN_LINGER: in = true; break;
+    case WS_CONN_OPEN:
+        in = !c->paused && !c->throttled && !c->lane && !c->pending.len && !c->awaits_buffer &&
+             !c->proto.ended;
+        break;
+    case WS_CONN_CLOSING:
+        in = !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended;
+        break;
+    case WS_CONN_ANSWERING:
+    case WS_CONN_DEAD: break;
+    }
+    return in && !c->eof ? events | WS_POLL_IN : events;
+}

@@ -1,0 +1,115 @@
+/* conn_write.c: what is queued goes to the kernel, and what follows from that: FIN, drain, pause.
+ * Pings and pongs are made here, at the last moment. */
+#include "conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PIECES_MAX 64 /* of one system call */
+
+/* At the next frame boundary: not stuck behind a long queue, and before a close frame. */
+static void queue_control(struct ws_conn *c, uint8_t opcode, const uint8_t *data, size_t len) {
+    struct ws_msg *m = ws_msg_new(ws_proto_frame_size(&c->proto, len));
+    struct ws_queue_entry e = {.msg = m,
+                               .kind = opcode == WS_OPCODE_PONG ? WS_QUEUE_PONG : WS_QUEUE_CONTROL};
+    if (!m) return; /* a ping or pong less is the least that can go wrong now */
+    e.data = m->bytes;
+    e.len = ws_proto_frame_write(&c->proto, m->bytes, opcode, data, len, 0);
+    if (ws_queue_push_next(&c->queue, &e, &c->tick->released) < 0) ws_msg_unref(m);
+}
+
+static void queue_pong(struct ws_conn *c) {
+    queue_control(c, WS_OPCODE_PONG, c->pong + 1, c->pong[0]);
+    free(c->pong);
+    c->pong = NULL;
+}
+
+static void queue_ping(struct ws_conn *c) {
+    uint8_t payload[8];
+    ws_conn_make_ping(c, payload);
+    queue_control(c, WS_OPCODE_PING, payload, sizeof payload);
+    c->wants_ping = false;
+}
+
+static void write_failed(struct ws_conn *c) {
+    c->broken = true;
+    if (errno != EPIPE && errno != ECONNRESET) {
+        /* The kernel's trouble: no read would ever tell. */
+        ws_conn_gone(c, errno == ETIMEDOUT ? WS_CLOSE_STALL : WS_CLOSE_RESET);
+        return;
+    }
+    /* What the peer sent before it went is still read, then EOF ends it. EPIPE: its FIN was first;
+     * after a reset the read will tell a mere end. One that only takes nothing more may send for
+     * close_timeout still. */
+    c->was_reset = errno == ECONNRESET;
+    if (!c->has_deadline) ws_conn_arm_close(c);
+}
+
+void ws_conn_write(struct ws_conn *c) {
+    struct iovec iov[PIECES_MAX];
+    size_t before = c->queue.bytes;
+    bool was_blocked = c->blocked;
+    c->blocked = false;
+    while (c->queue.n && !c->broken) {
+        size_t total;
+        int n = ws_queue_gather(&c->queue, iov, PIECES_MAX, &total);
+        ssize_t done = ws_sock_writev(c->fd, iov, n);
+        if (done < 0) {
+            if (errno == EAGAIN || errno == EWOULDBLOCK) {
+                c->blocked = true;
+            } else {
+                write_failed(c);
+            }
+            break;
+        }
+        ws_queue_consume(&c->queue, (size_t)done, &c->tick->released);
+        if ((size_t)done < total) { /* full: asking again now would only tell EAGAIN */
+            c->blocked = true;
+            break;
+        }
+    }
+    bool moved = c->queue.bytes < before;
+    if (c->blocked || was_blocked) ws_conn_note_write(c, was_blocked, moved);
+    /* A peer that takes what is queued keeps its time to take the rest. */
+    if (moved && c->has_deadline) ws_conn_arm_close(c);
+    if (c->broken) ws_conn_drop_queue(c);
+    ws_conn_note_queue(c);
+}
+
+/* What follows from the length of the queue. */
+static void judge_backlog(struct ws_conn *c) {
+    size_t low = c->tick->options->high_water / 2;
+    if (c->state != WS_CONN_OPEN) {
+        c->paused = false;
+    } else if (ws_conn_is_over(c)) {
+        c->paused = true;
+    } else if (ws_conn_cost(c) <= low) {
+        c->paused = false;
+        if (c->wants_drain && !c->broken && !c->eof) {
+            struct ws_event ev = {.kind = WS_EVENT_DRAIN};
+            c->wants_drain = false;
+            ws_conn_event(c, &ev);
+        }
+    }
+    if (c->lane && !c->paused) ws_conn_make_ready(c);
+}
+
+void ws_conn_flush(struct ws_conn *c) {
+    if (c->state == WS_CONN_DEAD) return;
+    if (c->pong && c->state == WS_CONN_OPEN) queue_pong(c);
+    if (c->wants_ping && c->state == WS_CONN_OPEN) queue_ping(c);
+    ws_conn_write(c);
+    /* The arena is given out anew in the next tick. */
+    if (ws_queue_settle(&c->queue) < 0) {
+        c->broken = true;
+        ws_conn_drop_queue(c);
+        ws_conn_gone(c, WS_CLOSE_ERROR);
+    }
+    if (c->state == WS_CONN_LINGER && !c->queue.n && !c->shut) {
+        c->shut = true;
+        if (c->eof) ws_conn_die(c);
+        else ws_sock_shutdown(c->fd);
+    }
+    judge_backlog(c);
+}
