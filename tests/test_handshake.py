@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable
 
 import pytest
@@ -353,3 +354,79 @@ def test_a_log_line_cannot_be_forged(servers: Servers, connect: Connect, log: Re
     client.read_all()
     lines = [record.getMessage() for record in log.records]
     assert all(line.isascii() and line.isprintable() for line in lines), lines
+
+
+# -- subprotocols --
+
+
+@pytest.mark.parametrize(
+    ("offers", "agreed"),
+    [
+        ([], None),
+        (["chat.v1"], "chat.v1"),
+        (["chat.v1, chat.v2"], "chat.v2"),  # the server's order decides
+        (["other", "chat.v1 ,\tother"], "chat.v1"),
+        (["chat.v2,chat.v1"], "chat.v2"),
+        (["CHAT.v1", "chat", "chat.v11"], None),  # RFC 6455 section 1.9: names, not prefixes
+        ([""], None),
+        ([",, chat.v1,"], "chat.v1"),
+        ([", ".join(f"p{i}" for i in range(900)) + ", chat.v1"], "chat.v1"),
+    ],
+)
+def test_subprotocol(
+    servers: Servers, connect: Connect, offers: list[str], agreed: str | None
+) -> None:
+    server = servers.make(subprotocols=["chat.v2", "chat.v1"])
+    opened: queue.Queue[str | None] = queue.Queue()
+    server.on_open(lambda conn: opened.put(conn.subprotocol))
+    servers.start(server)
+    client = connect(server, handshake=False)
+    client.send_raw(client.request("/", [("Sec-WebSocket-Protocol", offer) for offer in offers]))
+    status, _, headers = client.read_head()
+    assert status == 101
+    assert headers.get("Sec-WebSocket-Protocol") == agreed
+    assert get(opened) == agreed
+
+
+@pytest.mark.parametrize("offer", ["a b", "a/b", '"chat.v1"', "chat.v1; q=1", "ä", "a,b c"])
+def test_no_subprotocol(echo: wspy.Server, connect: Connect, offer: str) -> None:
+    client = connect(echo, handshake=False)
+    request = client.request("/", [("Sec-WebSocket-Protocol", "X")])
+    client.send_raw(request.replace(b"X", offer.encode()))
+    response = client.response()
+    assert response.status == 400
+    assert b"Sec-WebSocket-Protocol" in response.body
+
+
+def test_subprotocol_of_a_real_client(servers: Servers) -> None:
+    server = servers.make(subprotocols=["graphql-ws", "x" * 128])
+    servers.start(server)
+    with connect_sync(server.url, subprotocols=["other", "x" * 128]) as client:  # type: ignore[list-item]
+        assert client.subprotocol == "x" * 128
+
+
+# -- keep_headers --
+
+
+def test_headers_that_are_not_kept(servers: Servers, connect: Connect) -> None:
+    server = servers.make(keep_headers=False)
+    opened: queue.Queue[wspy.Connection] = queue.Queue()
+    seen: queue.Queue[tuple[str | None, str]] = queue.Queue()
+
+    @server.on_open
+    def look(conn: wspy.Connection) -> None:
+        if conn.path == "/early":
+            seen.put((conn.headers.get("X-Early"), conn.query))
+        opened.put(conn)
+
+    servers.start(server)
+    connect(server, "/early?a=1", [("X-Early", "here")])
+    assert get(seen) == ("here", "a=1")
+    early = get(opened)
+    connect(server, "/late?b=2", [("X-Early", "gone")])
+    late = get(opened)
+    wait_until(lambda: server.stats()["opened"] == 2)
+    connect(server)  # behind it on_open of the others has ended
+    get(opened)
+    assert early.headers["x-early"] == "here"  # it was asked for in time
+    assert (late.path, late.query, dict(late.headers)) == ("/late", "b=2", {})

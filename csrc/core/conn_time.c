@@ -20,17 +20,16 @@ enum due {
 
 struct next {
     enum due due;
-    uint32_t left_ms;
+    int32_t left_ms; /* 0 or less: it has passed */
 };
 
 static uint32_t now_of(const struct ws_conn *c) {
     return (uint32_t)c->tick->now_ms;
 }
 
-/* Of several that are due together the first one asked for acts. */
+/* The one that was due first comes first, so that none is put off for ever by another. */
 static void consider(struct next *next, const struct ws_conn *c, enum due due, uint32_t at_ms) {
-    uint32_t left_ms = at_ms - now_of(c); /* modulo 2^32 */
-    if (left_ms > UINT32_MAX / 2) left_ms = 0;
+    int32_t left_ms = (int32_t)(at_ms - now_of(c)); /* modulo 2^32 */
     if (next->due != DUE_NONE && next->left_ms <= left_ms) return;
     next->due = due;
     next->left_ms = left_ms;
@@ -63,13 +62,14 @@ static struct next next_due(const struct ws_conn *c) {
 
 bool ws_conn_is_due(const struct ws_conn *c) {
     struct next next = next_due(c);
-    return next.due != DUE_NONE && next.left_ms == 0;
+    return next.due != DUE_NONE && next.left_ms <= 0;
 }
 
 void ws_conn_rearm(struct ws_conn *c) {
     struct next next = next_due(c);
     if (next.due == DUE_NONE || c->state == WS_CONN_DEAD) return;
-    ws_timer_arm_by(&c->tick->wheel, &c->timer, c->tick->now_ms, next.left_ms);
+    uint64_t left_ms = next.left_ms > 0 ? (uint64_t)next.left_ms : 0;
+    ws_timer_arm_by(&c->tick->wheel, &c->timer, c->tick->now_ms, left_ms);
 }
 
 void ws_conn_deadline(struct ws_conn *c, uint32_t delay_ms) {
@@ -235,14 +235,14 @@ static void close_for(struct ws_conn *c, enum ws_close_kind kind, const char *wh
 void ws_conn_expire(struct ws_conn *c, bool was_full) {
     struct next next = next_due(c);
     if (c->state == WS_CONN_DEAD) return;
-    if (next.due != DUE_NONE && next.left_ms == 0) {
+    if (next.due != DUE_NONE && next.left_ms <= 0) {
         switch (next.due) {
         case DUE_NONE: break;
         case DUE_STATE: on_state_due(c); break;
         case DUE_STALL: on_stall(c); break;
         case DUE_MESSAGE:
             /* What lies unread came in time, for all we know. */
-            if (!was_full) ws_conn_fail(c, 1008, "a message took too long (message_timeout)");
+            if (!was_full) ws_conn_fail(c, 1008, "the message took too long");
             break;
         case DUE_PONG: close_for(c, WS_CLOSE_PING_TIMEOUT, "keepalive timeout"); break;
         case DUE_PING: on_ping_due(c); break;

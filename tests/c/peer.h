@@ -165,6 +165,18 @@ static inline void rig_on_drain(void *user, struct ws_conn *c) {
     if (r->act_drain) r->act_drain(r, c);
 }
 
+static inline void rig_on_ping(void *user, struct ws_conn *c, struct ws_slice data) {
+    struct rig *r = user;
+    line_add(&r->told, "ping%llu:", (unsigned long long)ws_conn_id(c));
+    line_bytes(&r->told, data.data, data.len);
+}
+
+static inline void rig_on_pong(void *user, struct ws_conn *c, struct ws_slice data) {
+    struct rig *r = user;
+    line_add(&r->told, "pong%llu:", (unsigned long long)ws_conn_id(c));
+    line_bytes(&r->told, data.data, data.len);
+}
+
 /* Options and handlers, to be changed before rig_begin. */
 static inline void rig_init(struct rig *r, enum ws_strategy strategy) {
     memset(r, 0, sizeof *r);
@@ -176,6 +188,8 @@ static inline void rig_init(struct rig *r, enum ws_strategy strategy) {
                                        .on_message = rig_on_message,
                                        .on_close = rig_on_close,
                                        .on_drain = rig_on_drain,
+                                       .on_ping = rig_on_ping,
+                                       .on_pong = rig_on_pong,
                                        .new_buffer = rig_new_buffer,
                                        .release = rig_release};
 }
@@ -222,6 +236,8 @@ struct peer {
     struct ws_buf head; /* the answer's head; all of it if it is not 101 */
     struct ws_buf out;  /* not taken by the kernel yet */
     struct line said;   /* by the server */
+    bool mute;          /* answers no ping */
+    int n_pings;        /* of 8 bytes, the server's own, which are counted and not said */
     bool quiet;         /* messages are counted only */
     bool numbered;      /* each message begins with its number */
     int n_messages;
@@ -243,11 +259,27 @@ static inline void peer_take_message(struct peer *p, const struct ws_proto_event
     p->into = NULL;
 }
 
+static inline void peer_frame(struct peer *p, uint8_t opcode, const void *data, size_t len) {
+    uint32_t key = 0x5EED5EED;
+    if (ws_buf_reserve(&p->out, ws_proto_frame_size(&p->proto, len)) < 0) exit(2);
+    p->out.len += ws_proto_frame_write(&p->proto, p->out.data + p->out.len, opcode, data, len, key);
+}
+
+static inline void peer_take_ping(struct peer *p, const struct ws_proto_event *ev) {
+    if (ev->len == 8) {
+        p->n_pings++;
+    } else {
+        line_add(&p->said, "ping:");
+        line_bytes(&p->said, ev->data, ev->len);
+    }
+    if (!p->mute) peer_frame(p, WS_OPCODE_PONG, ev->data, ev->len);
+}
+
 static inline void peer_take(struct peer *p, const struct ws_proto_event *ev) {
     switch (ev->kind) {
     case WS_PROTO_NONE: break;
     case WS_PROTO_MESSAGE: peer_take_message(p, ev); break;
-    case WS_PROTO_PING: line_add(&p->said, "ping:"), line_bytes(&p->said, ev->data, ev->len); break;
+    case WS_PROTO_PING: peer_take_ping(p, ev); break;
     case WS_PROTO_PONG: line_add(&p->said, "pong:"), line_bytes(&p->said, ev->data, ev->len); break;
     case WS_PROTO_CLOSE:
         line_add(&p->said, "close%u:", ev->code);
@@ -348,12 +380,6 @@ static inline void peer_put(struct peer *p, const void *data, size_t len) {
 
 static inline void peer_say(struct peer *p, const char *text) {
     peer_put(p, text, strlen(text));
-}
-
-static inline void peer_frame(struct peer *p, uint8_t opcode, const void *data, size_t len) {
-    uint32_t key = 0x5EED5EED;
-    if (ws_buf_reserve(&p->out, ws_proto_frame_size(&p->proto, len)) < 0) exit(2);
-    p->out.len += ws_proto_frame_write(&p->proto, p->out.data + p->out.len, opcode, data, len, key);
 }
 
 static inline void peer_text(struct peer *p, const char *text) {

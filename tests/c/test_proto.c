@@ -301,7 +301,79 @@ static void test_proto_round_trip(void) {
     free(data);
 }
 
+/* ---- what the caller asks and says ---- */
+
+static void check_amid(struct trial *t, struct ws_buf *b, size_t n, bool expected) {
+    static size_t at;
+    if (n == 0) at = 0;
+    feed(t, b->data + at, n);
+    at += n;
+    CHECK_EQ(ws_proto_is_amid(&t->proto), expected);
+}
+
+static void test_proto_is_amid(void) {
+    struct trial t = trial_for(WS_ROLE_SERVER);
+    struct ws_buf b = {0};
+    begin(&t);
+    put_text(&b, t.role, WS_OPCODE_TEXT, "ab");               /* 8 bytes, not final */
+    put_text(&b, t.role, FIN | WS_OPCODE_PING, "p");          /* 7 */
+    put_text(&b, t.role, FIN | WS_OPCODE_CONTINUATION, "cd"); /* 8 */
+    put_text(&b, t.role, FIN | WS_OPCODE_PONG, "");           /* 6 */
+    check_amid(&t, &b, 0, false);
+    check_amid(&t, &b, 1, true); /* a part of a header */
+    check_amid(&t, &b, 6, true);
+    check_amid(&t, &b, 1, true); /* between fragments */
+    check_amid(&t, &b, 7, true);
+    check_amid(&t, &b, 8, false);
+    check_amid(&t, &b, 5, true); /* a part of a control frame's header */
+    check_amid(&t, &b, 1, false);
+    finish(&t);
+    ws_buf_fini(&b);
+}
+
+static void test_proto_end(void) {
+    struct trial t = trial_for(WS_ROLE_SERVER);
+    struct ws_buf b = {0};
+    begin(&t);
+    put_text(&b, t.role, WS_OPCODE_TEXT, "ab");
+    feed(&t, b.data, 7);
+    ws_proto_end(&t.proto);
+    CHECK(t.proto.ended && !ws_proto_is_amid(&t.proto));
+    CHECK(t.proto.partial == NULL);
+    feed(&t, b.data + 7, b.len - 7);
+    CHECK_EQ(t.fed, 7);
+    finish(&t);
+    ws_buf_fini(&b);
+}
+
+/* Fragments that one side writes are the other's message. */
+static void test_proto_fragment_write(void) {
+    static const char *const parts[] = {"", "one ", "two", ""};
+    for (int role = 0; role < ROLES; role++) {
+        struct trial receiver = trial_for((enum ws_role)role);
+        struct trial sender = trial_for((enum ws_role)(1 - role));
+        uint8_t out[64];
+        begin(&receiver);
+        begin(&sender);
+        for (int i = 0; i < 4; i++) {
+            uint8_t opcode = i ? WS_OPCODE_CONTINUATION : WS_OPCODE_TEXT;
+            size_t len = strlen(parts[i]);
+            size_t n = ws_proto_fragment_write(&sender.proto, out, opcode, i == 3,
+                                               (const uint8_t *)parts[i], len, 0x01020304);
+            CHECK_EQ(n, ws_proto_frame_size(&sender.proto, len));
+            CHECK_EQ(out[0], (i == 3 ? 0x80 : 0) | opcode);
+            feed(&receiver, out, n);
+        }
+        expect(&receiver, "ascii:one two;", "role", (size_t)role);
+        finish(&receiver);
+        finish(&sender);
+    }
+}
+
 int main(void) {
+    RUN(test_proto_is_amid);
+    RUN(test_proto_end);
+    RUN(test_proto_fragment_write);
     RUN(test_proto_messages);
     RUN(test_proto_lengths);
     RUN(test_proto_fragments);
