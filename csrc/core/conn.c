@@ -57,8 +57,7 @@ static void free_working_memory(struct ws_conn *c) {
     ws_buf_fini(&c->pending);
     free(c->reader);
     c->reader = NULL;
-    free(c->pong);
-    c->pong = NULL;
+    ws_buf_fini(&c->pongs);
     free(c->rates);
     c->rates = NULL;
     if (c->lane) {

@@ -95,8 +95,7 @@ struct ws_conn {
     struct ws_http_reader *reader; /* owned, HEAD only */
     void *object;                  /* owned: memory that a large message is received into */
     uint8_t *object_data;
-    uint8_t *pong; /* owned: payload of the latest ping, its length in the first byte; NULL if none
-                      waits */
+    struct ws_buf pongs; /* frames that answer the pings of this turn */
 
     struct ws_address address;
     uint8_t *head; /* owned: the request head */

@@ -154,14 +154,15 @@ static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
 
 /* ---- frames ---- */
 
-/* RFC 6455 section 5.5.3: of several pings an endpoint may answer "only the most recently
- * processed". */
+/* Each ping is answered, as long as the peer takes the pongs. RFC 6455 section 5.5.3: of several an
+ * endpoint may answer "only the most recently processed". */
 static void keep_pong(struct ws_conn *c, const struct ws_proto_event *ev) {
+    uint8_t frame[WS_FRAME_HEADER_MAX + WS_CONTROL_MAX];
     if (c->state != WS_CONN_OPEN || c->broken) return;
-    if (!c->pong) c->pong = malloc(1 + WS_CONTROL_MAX);
-    if (!c->pong) return; /* a ping without a pong is the least that can go wrong now */
-    c->pong[0] = (uint8_t)ev->len;
-    if (ev->len) memcpy(c->pong + 1, ev->data, ev->len);
+    if (c->blocked) c->pongs.len = 0;
+    size_t len = ws_proto_frame_write(&c->proto, frame, WS_OPCODE_PONG, ev->data, ev->len, 0);
+    if (ws_buf_append(&c->pongs, frame, len) < 0)
+        return; /* a ping without a pong is the least that can go wrong now */
     ws_conn_touch(c);
 }
 

@@ -8,27 +8,29 @@
 
 #define PIECES_MAX 64 /* of one system call */
 
-/* At the next frame boundary: not stuck behind a long queue, and before a close frame. */
-static void queue_control(struct ws_conn *c, uint8_t opcode, const uint8_t *data, size_t len) {
-    struct ws_msg *m = ws_msg_new(ws_proto_frame_size(&c->proto, len));
-    struct ws_queue_entry e = {.msg = m,
-                               .kind = opcode == WS_OPCODE_PONG ? WS_QUEUE_PONG : WS_QUEUE_CONTROL};
+/* Control frames at the next frame boundary: not stuck behind a long queue, and before a close
+ * frame. */
+static void queue_control(struct ws_conn *c, enum ws_queue_kind kind, const uint8_t *frames,
+                          size_t len) {
+    struct ws_msg *m = ws_msg_new(len);
+    struct ws_queue_entry e = {.len = len, .msg = m, .kind = (uint8_t)kind};
     if (!m) return; /* a ping or pong less is the least that can go wrong now */
+    memcpy(m->bytes, frames, len);
     e.data = m->bytes;
-    e.len = ws_proto_frame_write(&c->proto, m->bytes, opcode, data, len, 0);
     if (ws_queue_push_next(&c->queue, &e, &c->tick->released) < 0) ws_msg_unref(m);
 }
 
-static void queue_pong(struct ws_conn *c) {
-    queue_control(c, WS_OPCODE_PONG, c->pong + 1, c->pong[0]);
-    free(c->pong);
-    c->pong = NULL;
+/* The pongs of a turn are one entry. */
+static void queue_pongs(struct ws_conn *c) {
+    queue_control(c, WS_QUEUE_PONG, c->pongs.data, c->pongs.len);
+    ws_buf_fini(&c->pongs);
 }
 
 static void queue_ping(struct ws_conn *c) {
-    uint8_t payload[8];
+    uint8_t payload[8], frame[WS_FRAME_HEADER_MAX + sizeof payload];
     ws_conn_make_ping(c, payload);
-    queue_control(c, WS_OPCODE_PING, payload, sizeof payload);
+    size_t len = ws_proto_frame_write(&c->proto, frame, WS_OPCODE_PING, payload, sizeof payload, 0);
+    queue_control(c, WS_QUEUE_CONTROL, frame, len);
     c->wants_ping = false;
 }
 
@@ -97,7 +99,7 @@ static void judge_backlog(struct ws_conn *c) {
 
 void ws_conn_flush(struct ws_conn *c) {
     if (c->state == WS_CONN_DEAD) return;
-    if (c->pong && c->state == WS_CONN_OPEN) queue_pong(c);
+    if (c->pongs.len && c->state == WS_CONN_OPEN) queue_pongs(c);
     if (c->wants_ping && c->state == WS_CONN_OPEN) queue_ping(c);
     ws_conn_write(c);
     /* The arena is given out anew in the next tick. */

@@ -1,9 +1,11 @@
 /* test_loop_backlog.c: peers that read late or never: the lane, on_drain, max_backlog. */
 #include "rig.h"
+#include "tick.h"
 
 /* ---- back-pressure ---- */
 
 #define ANSWER_SIZE 32768
+#define MUCH (1024u * 1024) /* more than the kernel keeps of a Unix socket */
 
 static size_t highest_backlog;
 
@@ -193,26 +195,69 @@ static void test_server_max_backlog(void) {
     rig_stop(&r);
 }
 
-/* A peer that pings and does not read: one pong a turn, and no reading over high_water. */
+/* A peer that pings and does not read: no reading over high_water, so that what waits is at most
+ * what one read asked for. */
 static void test_server_ping_flood(void) {
     struct rig r;
     struct peer p;
     uint8_t payload[125] = {0};
     rig_init(&r, strategy);
     r.options.high_water = 1000;
+    rig_bind_unix(&r);
     rig_begin(&r);
-    peer_connect(&r, &p, true);
-    peer_say(&p, PEER_REQUEST);
-    UNTIL(&r, p.upgraded);
+    peer_open(&r, &p);
     p.deaf = true;
     struct ws_conn *c = ws_server_find(r.server, 1);
     size_t most = 0;
-    for (int i = 0; i < 3000; i++) {
-        peer_frame(&p, WS_OPCODE_PING, payload, sizeof payload);
+    for (int i = 0; i < 100; i++) {
+        for (int k = 0; k < 100; k++) peer_frame(&p, WS_OPCODE_PING, payload, sizeof payload);
         rig_turn(&r);
         if (ws_conn_backlog(c) > most) most = ws_conn_backlog(c);
     }
-    CHECK(most <= 1000 + 127);
+    CHECK(most > 1000);
+    CHECK(most <= 1000 + WS_TICK_READ_MAX);
+    CHECK(p.out.len > 0);
+    rig_stop(&r);
+}
+
+static void answer_with_much(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
+    struct ws_payload p = {.data = calloc(1, MUCH), .len = MUCH};
+    (void)m;
+    p.object = (void *)(uintptr_t)p.data;
+    r->n_objects++;
+    CHECK(ws_conn_send(c, &p) >= 0);
+}
+
+/* While the kernel takes nothing, only the latest ping is answered. */
+static void test_server_pings_behind_much(void) {
+    struct rig r;
+    struct peer p;
+    char text[16];
+    rig_init(&r, strategy);
+    r.act = answer_with_much;
+    r.options.high_water = r.options.max_backlog = 2 * MUCH;
+    rig_bind_unix(&r);
+    rig_begin(&r);
+    peer_open(&r, &p);
+    p.deaf = p.quiet = true;
+    peer_text(&p, "go");
+    UNTIL(&r, r.n_messages == 1);
+    rig_settle(&r);
+    struct ws_conn *c = ws_server_find(r.server, 1);
+    size_t before = ws_conn_backlog(c);
+    CHECK(before > 0);
+    for (int i = 0; i < 100; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        peer_frame(&p, WS_OPCODE_PING, text, strlen(text));
+        if (i % 10 == 9) rig_turn(&r);
+    }
+    UNTIL(&r, p.out.len == 0);
+    rig_settle(&r);
+    CHECK_EQ(ws_conn_backlog(c), before + 4);
+    p.deaf = false;
+    UNTIL(&r, p.n_messages == 1 && p.said.len > 0);
+    CHECK_EQ(p.n_bytes, MUCH);
+    CHECK_LINE(p.said, "pong:99;");
     rig_stop(&r);
 }
 
@@ -259,6 +304,7 @@ static void run_all(void) {
     RUN(test_server_late_reader_among_others);
     RUN(test_server_max_backlog);
     RUN(test_server_ping_flood);
+    RUN(test_server_pings_behind_much);
 }
 
 int main(void) {

@@ -59,10 +59,10 @@ static void test_server_pings(void) {
     peer_text(&p, "one");
     peer_frame(&p, WS_OPCODE_PING, "a", 1);
     peer_frame(&p, WS_OPCODE_PONG, "x", 1);
-    peer_frame(&p, WS_OPCODE_PING, "b", 1); /* only the latest of a segment is answered */
+    peer_frame(&p, WS_OPCODE_PING, "b", 1); /* each is answered, in order */
     peer_text(&p, "two");
     UNTIL(&r, p.n_messages == 2);
-    CHECK_LINE(p.said, "pong:b;text:one;text:two;");
+    CHECK_LINE(p.said, "pong:a;pong:b;text:one;text:two;");
     line_clear(&p.said);
     peer_frame(&p, WS_OPCODE_PING, "", 0);
     UNTIL(&r, p.said.len > 0);
