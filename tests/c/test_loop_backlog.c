@@ -203,6 +203,7 @@ static void test_server_ping_flood(void) {
     uint8_t payload[125] = {0};
     rig_init(&r, strategy);
     r.options.high_water = 1000;
+    r.options.control_rate = 0;
     rig_bind_unix(&r);
     rig_begin(&r);
     peer_open(&r, &p);
