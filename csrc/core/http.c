@@ -121,12 +121,15 @@ static int fail(struct ws_http_reader *r, uint16_t status) {
     return failure(r);
 }
 
-/* RFC 9112 2.3: "HTTP-version is case-sensitive." Another digit than ours is another version of the
- * protocol, anything else is no HTTP at all. Returns 0, 400 or 505. */
+/* RFC 9112 2.3: "HTTP-version is case-sensitive." A later minor version reads as ours (RFC 6455
+ * 4.2.1: "An HTTP/1.1 or higher GET request"; RFC 9110 2.5: it SHOULD be processed "as if it were
+ * in the highest minor version [...] to which the recipient is conformant"). Another digit is
+ * another version of the protocol, anything else is no HTTP at all. Returns 0, 400 or 505. */
 static uint16_t version_step(struct ws_http_reader *r, uint8_t c) {
     static const char version[] = "HTTP/1.1";
-    if (c != (uint8_t)version[r->version_at])
-        return (classes[c] & DIGIT) && (r->version_at == 5 || r->version_at == 7) ? 505 : 400;
+    bool digit = (classes[c] & DIGIT) != 0, minor = r->version_at == 7;
+    if (c != (uint8_t)version[r->version_at] && !(minor && digit && c > '1'))
+        return digit && (minor || r->version_at == 5) ? 505 : 400;
     if (version[++r->version_at] == '\0')
         r->state = r->kind == WS_HTTP_REQUEST ? LINE_CR : STATUS_SP;
     return 0;

@@ -36,8 +36,9 @@ void ws_http_reader_init(struct ws_http_reader *r, enum ws_http_kind kind, size_
  * shows them; a head that has not ended with its byte max_size is over the limit. The result
  * sticks, an error as well as the size. Refused: bare CR or LF, NUL and other control characters
  * (HTAB in values is allowed), obs-fold, space before the colon, an empty name, a leading empty
- * line, HTTP versions other than 1.1 (HTTP/1.0 reads as 505), a target with '#'. Bytes >= 0x80 in
- * a value or a reason phrase are allowed (obs-text), elsewhere not. */
+ * line, HTTP versions below 1.1 and from 2 on (HTTP/1.0 reads as 505; 1.2 to 1.9 read as 1.1), a
+ * target with '#'. Bytes >= 0x80 in a value or a reason phrase are allowed (obs-text), elsewhere
+ * not. */
 int ws_http_reader_feed(struct ws_http_reader *r, const uint8_t *data, size_t len);
 
 struct ws_http_header {

@@ -203,7 +203,6 @@ static void test_request_line_refused(void) {
 
 static void test_version_refused(void) {
     check_request_refused("GET / HTTP/1.0\r\n\r\n", 505, 13);
-    check_request_refused("GET / HTTP/1.2\r\n\r\n", 505, 13);
     check_request_refused("GET / HTTP/0.9\r\n\r\n", 505, 11);
     check_request_refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, 11);
     check_request_refused("GET / HTTP/3\r\n\r\n", 505, 11);
@@ -214,6 +213,19 @@ static void test_version_refused(void) {
     check_request_refused("GET / HTTP/1.10\r\n\r\n", 400, 14);
     check_request_refused("GET / HTTP/1.x\r\n\r\n", 400, 13);
     check_request_refused("GET / SIP/2.0\r\n\r\n", 400, 6);
+}
+
+/* RFC 6455 4.2.1: "An HTTP/1.1 or higher GET request". */
+static void test_later_minor_versions(void) {
+    for (char minor = '1'; minor <= '9'; minor++) {
+        char request[] = "GET / HTTP/1.1\r\n\r\n", response[] = "HTTP/1.1 101 A\r\n\r\n";
+        request[13] = response[7] = minor;
+        CHECK_EQ(read_text(WS_HTTP_REQUEST, request).result, 18);
+        CHECK_EQ(read_text(WS_HTTP_RESPONSE, response).result, 18);
+    }
+    check_request_refused("GET / HTTP/1.:\r\n\r\n", 400, 13);
+    check_request_refused("GET / HTTP/2.2\r\n\r\n", 505, 11);
+    check_request_refused("GET / HTTP/1.22\r\n\r\n", 400, 14);
 }
 
 static void test_lenient_grammar_refused(void) {
@@ -506,6 +518,7 @@ int main(void) {
     RUN(test_response_refused);
     RUN(test_request_line_refused);
     RUN(test_version_refused);
+    RUN(test_later_minor_versions);
     RUN(test_lenient_grammar_refused);
     RUN(test_every_byte_value);
     RUN(test_other_protocols_refused);
