@@ -70,5 +70,5 @@ $(bench_venv)/.wspy-installed: $(sources) bench/requirements.txt $(wildcard wspy
 
 clean:
 	rm -rf $(VENV) $(bench_venv) build dist *.egg-info wspy/*.so .coverage*
-	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

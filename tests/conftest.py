@@ -7,11 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from core import Core
 from support import STRATEGIES, Client
 
 import wspy
 from wspy.options import Strategy
 from wspy.thread import ServerThread
+
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Core:
+    """The core as a library, without Python in it."""
+    return Core(tmp_path_factory.mktemp("core"))
 
 
 class Servers:

@@ -32,6 +32,8 @@ TIMEOUT = 10
 STRATEGIES: tuple[Strategy, ...] = ("select", "poll", "epoll")
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
+# How many times the usual number of random cases are tried.
+EFFORT = int(os.environ.get("WSPY_TEST_EFFORT", "1"))
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 KEY = base64.b64encode(bytes(range(16))).decode()
