@@ -356,7 +356,7 @@ DIFFERENCES = (
         'RFC 9110 5.5: "A recipient SHOULD treat other allowed octets in field content (i.e., '
         'obs-text) as opaque data."',
         is_obs_text,
-        upgrade(("Sec-WebSocket-Protocol", "\xe4")),
+        upgrade(("Sec-WebSocket-Extensions", "\xe4")),
     ),
     Difference(
         "a host that is no name of IDNA",
