@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
+STRATEGIES ?= select poll epoll
 
 bin := $(VENV)/bin
 # Says that wspy is built as the sources are now, and installed in place with what the tests need.
@@ -13,7 +14,7 @@ tools := $(VENV)/.wspy-tools
 sources := setup.py pyproject.toml $(wildcard csrc/*/*.c csrc/*/*.h)
 bench_venv := $(VENV)-bench
 
-.PHONY: help run test build lint debug coverage bench clean
+.PHONY: help run test build lint debug coverage autobahn bench clean
 
 help:
 	@echo "make run       build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
@@ -21,6 +22,7 @@ help:
 	@echo "make lint      look at every file without running it: style, types, warnings, analysis"
 	@echo "make debug     run the tests on an extension built with sanitizers (ARGS too)"
 	@echo "make coverage  count the lines that the tests run, in C and in Python"
+	@echo "make autobahn  run Autobahn's test suite against it (STRATEGIES='$(STRATEGIES)')"
 	@echo "make bench     build wspy and measure it beside other servers"
 	@echo "make clean     remove everything that was built"
 	@echo "PYTHON=$(PYTHON) VENV=$(VENV) can be set too."
@@ -50,6 +52,11 @@ debug:
 
 coverage: $(tools)
 	@PATH="$(abspath $(bin)):$$PATH" sh scripts/coverage.sh
+
+# "Error 77" says that it was skipped, because there is no Python 2.7; PYTHON27 may name one.
+# ARGS=--require makes an ordinary error of it.
+autobahn: $(stamp)
+	@$(bin)/python tests/conformance/autobahn.py $(ARGS) $(STRATEGIES)
 
 # The pinned tools of the extra "lint", beside what the tests need.
 $(tools): $(stamp)
