@@ -15,11 +15,12 @@ from core import Core, Head
 from heads import Maker
 from support import EFFORT, KEY, upgrade_request
 from wsproto.connection import ConnectionType
-from wsproto.events import AcceptConnection
+from wsproto.events import AcceptConnection, Request
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError
 
 HEADS = 2500 * EFFORT
+SUBPROTOCOLS = ("superchat", "chat")  # as in tests/c/driver.c
 FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -30,6 +31,7 @@ class Case(NamedTuple):
     ours: Head
     request: h11.Request | None  # None: h11 refuses
     accept: bytes  # wsproto's Sec-WebSocket-Accept, b"" if it refuses
+    subprotocol: bytes
     why: str  # one of them refuses
 
     @property
@@ -71,17 +73,20 @@ def read_h11(pieces: Sequence[bytes]) -> tuple[h11.Request | None, bytes, str]:
     raise AssertionError("h11 waits for more")
 
 
-def read_wsproto(head: bytes) -> tuple[bytes, str]:
-    """Its Sec-WebSocket-Accept, or why it refuses."""
+def read_wsproto(head: bytes) -> tuple[bytes, bytes, str]:
+    """Its Sec-WebSocket-Accept and the subprotocol, or why it refuses."""
     handshake = H11Handshake(ConnectionType.SERVER)
     try:
         handshake.receive_data(head)
-        answer = handshake.send(AcceptConnection())
+        request = next(iter(handshake.events()))
+        assert isinstance(request, Request)
+        agreed = next((name for name in SUBPROTOCOLS if name in request.subprotocols), None)
+        answer = handshake.send(AcceptConnection(subprotocol=agreed))
     except (RemoteProtocolError, UnicodeError) as error:
-        return b"", f"{type(error).__name__}: {error}"
+        return b"", b"", f"{type(error).__name__}: {error}"
     found = re.search(rb"^Sec-WebSocket-Accept: (.+)\r$", answer, re.MULTILINE)
     assert found
-    return found[1], ""
+    return found[1], (agreed or "").encode(), ""
 
 
 # -- what they do not agree about --
@@ -191,6 +196,12 @@ def is_wrong_key(case: Case) -> bool:
     except ValueError:
         size = 0
     return size != 16 and refuses(400, "The Sec-WebSocket-Key is not 16 bytes in base64.")(case)
+
+
+def is_wrong_subprotocol(case: Case) -> bool:
+    offered = b",".join(case.values("sec-websocket-protocol")).split(b",")
+    wrong = any(not re.fullmatch(rb"[\w!#$%&'*+.^`|~-]*", name.strip(b" \t")) for name in offered)
+    return wrong and refuses(400, "Sec-WebSocket-Protocol is not a list of tokens.")(case)
 
 
 def is_spread(name: str, token: bytes) -> Callable[[Case], bool]:
@@ -331,6 +342,14 @@ DIFFERENCES = (
         upgrade().replace(b"GET /", b"GET *"),
     ),
     Difference(
+        "a subprotocol that is no token",
+        'RFC 6455 4.1: "The elements that comprise this value MUST be non-empty strings with '
+        "characters in the range U+0021 to U+007E not including separator characters as defined in "
+        '[RFC2616]".',
+        is_wrong_subprotocol,
+        upgrade(("Sec-WebSocket-Protocol", "chat, a/b")),
+    ),
+    Difference(
         "two origins",
         'RFC 6454 7.3: "The user agent MUST NOT include more than one Origin header field in any '
         'HTTP request."',
@@ -385,7 +404,8 @@ def verdict(case: Case) -> str:
     if request is None:
         return "refused" if ours.status else ""
     if ours.upgrade:
-        return "upgrade" if case.accept == ours.accept else ""
+        same = (case.accept, case.subprotocol) == (ours.accept, ours.subprotocol)
+        return "upgrade" if same else ""
     if case.accept or (ours.status and ours.detail not in NO_HANDSHAKE):
         return ""
     return "no handshake" if ours.status else "plain"
@@ -401,8 +421,8 @@ def compare(core: Core, data: bytes, pieces: Sequence[bytes]) -> tuple[str, str]
     ours = core.head(pieces)
     assert core.head([data]) == ours
     request, behind, why = read_h11(pieces)
-    accept, why = read_wsproto(data) if request else (b"", why)
-    case = Case(data, ours, request, accept, why)
+    accept, subprotocol, why = read_wsproto(data) if request else (b"", b"", why)
+    case = Case(data, ours, request, accept, subprotocol, why)
     if request and ours.method:
         assert (ours.method, ours.target) == (request.method, request.target)
         assert without_framing(ours.fields) == without_framing(case.fields)

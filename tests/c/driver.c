@@ -96,11 +96,11 @@ int driver_feed(int role, int simd, int room, const struct driver_input *in, dri
 }
 
 /* Writes a frame of such a peer; without out it tells the size only. */
-size_t driver_write(int role, int simd, int opcode, const uint8_t *data, size_t len, uint32_t key,
-                    uint8_t *out) {
+size_t driver_write(int role, int simd, int opcode, int fin, const uint8_t *data, size_t len,
+                    uint32_t key, uint8_t *out) {
     struct ws_proto p;
     ws_proto_init(&p, (enum ws_role)role, (enum ws_simd)simd, 0, 0);
-    return out ? ws_proto_frame_write(&p, out, (uint8_t)opcode, data, len, key)
+    return out ? ws_proto_fragment_write(&p, out, (uint8_t)opcode, fin != 0, data, len, key)
                : ws_proto_frame_size(&p, len);
 }
 
@@ -112,20 +112,22 @@ struct driver_verdict {
     int upgrade;
     size_t pos;         /* how far the reader came */
     const char *detail; /* of the handshake's refusal, or NULL */
+    struct ws_slice subprotocol;
     char accept[WS_HANDSHAKE_ACCEPT_SIZE + 1];
 };
 
 /* First the method and the target, then a name and a value for each field. */
 typedef void (*driver_pair)(const char *a, size_t a_len, const char *b, size_t b_len);
 
-/* From any origin, to any host. 0, or BROKEN_CONTRACT. */
+/* From any origin, to any host, with two subprotocols. 0, or BROKEN_CONTRACT. */
 int driver_head(const struct driver_input *in, struct driver_verdict *v, driver_pair tell) {
-    const struct ws_handshake_rules rules = {.origins = {.mode = WS_ALLOW_ANY}};
+    static const struct ws_slice names[] = {{"superchat", 9}, {"chat", 4}};
+    const struct ws_handshake_rules rules = {.origins = {.mode = WS_ALLOW_ANY},
+                                             .subprotocols = {names, 2}};
     struct ws_http_reader r;
     struct ws_http_head head;
     struct ws_handshake h;
     int size = 0;
-
     ws_http_reader_init(&r, WS_HTTP_REQUEST, SIZE_MAX, UINT32_MAX);
     for (size_t i = 0; i < in->n && size == 0; i++)
         size = ws_http_reader_feed(&r, in->data, in->ends[i]);
@@ -140,9 +142,9 @@ int driver_head(const struct driver_input *in, struct driver_verdict *v, driver_
     for (struct ws_slice at = head.rest; ws_http_head_next(&at, &field);)
         tell(field.name.data, field.name.len, field.value.data, field.value.len);
     ws_handshake_check(&h, &head, &rules);
-    v->status = h.kind == WS_HANDSHAKE_REFUSED ? h.status : 0;
-    v->detail = h.kind == WS_HANDSHAKE_REFUSED ? h.detail : NULL;
+    if (h.kind == WS_HANDSHAKE_REFUSED) v->status = h.status, v->detail = h.detail;
     v->upgrade = h.kind == WS_HANDSHAKE_UPGRADE;
+    v->subprotocol = h.subprotocol;
     memcpy(v->accept, h.accept, sizeof h.accept);
     return 0;
 }
