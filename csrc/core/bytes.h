@@ -25,6 +25,13 @@ static inline uint64_t ws_bytes_get64(const uint8_t *p) {
            (uint64_t)p[6] << 8 | p[7];
 }
 
+/* The same of little-endian bytes. */
+static inline uint64_t ws_bytes_little64(const uint8_t *p) {
+    return (uint64_t)p[7] << 56 | (uint64_t)p[6] << 48 | (uint64_t)p[5] << 40 |
+           (uint64_t)p[4] << 32 | (uint64_t)p[3] << 24 | (uint64_t)p[2] << 16 |
+           (uint64_t)p[1] << 8 | p[0];
+}
+
 static inline void ws_bytes_put16(uint8_t *p, uint16_t v) {
     p[0] = (uint8_t)(v >> 8);
     p[1] = (uint8_t)v;

@@ -15,7 +15,8 @@
 #include <sys/uio.h>
 
 enum ws_queue_kind {
-    WS_QUEUE_MESSAGE, /* a frame of the application's */
+    WS_QUEUE_MESSAGE, /* a message of the application's, whole */
+    WS_QUEUE_PART,    /* a part of one: policies leave it alone, or its peer would see a hole */
     WS_QUEUE_CONTROL, /* a control frame: policies leave it alone */
     WS_QUEUE_PONG,    /* the same; a newer one replaces it (RFC 6455 section 5.5.3) */
     WS_QUEUE_HTTP,    /* the handshake's answer: nothing goes before it either */
@@ -25,9 +26,13 @@ struct ws_queue_entry {
     const uint8_t *data; /* unless msg: len bytes */
     size_t len;          /* on the wire, header included */
     struct ws_msg *msg;  /* owns one reference, or NULL */
+    uint64_t key;        /* of a MESSAGE that a newer one of the same key may replace; 0: none */
     uint8_t kind;
     bool lasting; /* msg is NULL: data outlives the queue */
 };
+
+/* Where the newest entry of each key stands: there only while messages with keys wait. */
+struct ws_queue_keys;
 
 struct ws_queue {
     struct ws_queue_entry *entries; /* owned; the queue is entries[head .. head + n) */
@@ -35,6 +40,7 @@ struct ws_queue {
     uint32_t n_borrowed; /* entries that the end of the tick would leave without bytes */
     size_t sent;         /* bytes of the first entry that were written: it is sealed */
     size_t bytes;        /* still to write */
+    struct ws_queue_keys *keys; /* owned, or NULL */
 };
 
 /* Blocks given up whose object is still to be released: a list linked by next. The loop has one. */
@@ -49,6 +55,10 @@ void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m);
 /* Appends; takes entry->msg. 0, or WS_ERR_MEMORY (nothing taken). Zeroed memory is an empty queue.
  */
 int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry);
+/* Puts a message in the place of the newest one with its key, if one waits that is not sealed; both
+ * are unlike 0. 1: replaced (takes entry->msg), 0: there is none, or no memory to look for it. */
+int ws_queue_replace(struct ws_queue *q, const struct ws_queue_entry *entry,
+                     struct ws_queue_sink *sink);
 /* Puts a control frame at the next frame boundary: before every message that is not sealed, behind
  * HTTP and the control frames that wait there. A pong replaces one of those. Like push. */
 int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry,
@@ -63,8 +73,10 @@ size_t ws_queue_consume(struct ws_queue *q, size_t n, struct ws_queue_sink *sink
 /* Copies borrowed bytes into a block, so that the arena may be reused. 0 or WS_ERR_MEMORY (queue
  * unchanged). */
 int ws_queue_settle(struct ws_queue *q);
-/* Drops the messages that are not sealed; control frames stay. Returns how many. */
+/* Drops the messages and parts that are not sealed; control frames stay. Returns how many. */
 size_t ws_queue_discard(struct ws_queue *q, struct ws_queue_sink *sink);
+/* Drops the oldest whole message that is not sealed. False: there is none. */
+bool ws_queue_drop_oldest(struct ws_queue *q, struct ws_queue_sink *sink);
 /* Drops everything and frees the memory. Returns the number of messages dropped. */
 size_t ws_queue_clear(struct ws_queue *q, struct ws_queue_sink *sink);
 

@@ -244,6 +244,7 @@ static void test_queue_discard(void) {
         push_block(&q, "first", WS_QUEUE_MESSAGE);
         push_block(&q, "[c]", WS_QUEUE_CONTROL);
         push_object(&q, "H", object);
+        e.kind = WS_QUEUE_PART;
         CHECK_EQ(ws_queue_push(&q, &e), 0);
         push_lasting(&q, "[d]", WS_QUEUE_CONTROL);
         CHECK_EQ(ws_queue_consume(&q, sent, &sink), 0);
@@ -262,6 +263,117 @@ static void test_queue_discard(void) {
     struct ws_queue_sink sink = {0};
     push_block(&q, "only", WS_QUEUE_MESSAGE);
     CHECK_EQ(ws_queue_discard(&q, &sink), 1);
+    check_empty(&q);
+}
+
+/* ---- keys ---- */
+
+static void push_key(struct ws_queue *q, const char *text, uint64_t key, bool replaces) {
+    struct ws_queue_sink sink = {0};
+    struct ws_queue_entry e = block_entry(text, WS_QUEUE_MESSAGE);
+    e.key = key;
+    int replaced = ws_queue_replace(q, &e, &sink);
+    CHECK_EQ(replaced, replaces);
+    if (!replaced) CHECK_EQ(ws_queue_push(q, &e), 0);
+    CHECK(sink.first == NULL);
+}
+
+static void test_queue_keys(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    push_key(&q, "a1", 1, false);
+    push_key(&q, "b1", 2, false);
+    push_key(&q, "a22", 1, true); /* in the place of the old one */
+    check_bytes(&q, "a22b1");
+    CHECK_EQ(ws_queue_consume(&q, 1, &sink), 0);
+    push_key(&q, "a3", 1, false); /* "a" is written: that one is sealed */
+    push_key(&q, "a4", 1, true);
+    check_bytes(&q, "22b1a4");
+    push_next(&q, "[p]", WS_QUEUE_CONTROL);
+    push_key(&q, "b2", 2, true);
+    check_bytes(&q, "22[p]b2a4");
+    CHECK_EQ(ws_queue_consume(&q, 7, &sink), 3);
+    push_next(&q, "[q]", WS_QUEUE_CONTROL);
+    push_key(&q, "b3", 2, false);
+    push_key(&q, "a5", 1, true);
+    check_bytes(&q, "[q]a5b3");
+    CHECK_EQ(ws_queue_discard(&q, &sink), 2);
+    push_key(&q, "a6", 1, false);
+    check_bytes(&q, "[q]a6");
+    CHECK_EQ(ws_queue_clear(&q, &sink), 1);
+    check_empty(&q);
+    CHECK(q.keys == NULL);
+}
+
+static void test_queue_drop_oldest(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    CHECK(!ws_queue_drop_oldest(&q, &sink));
+    push_block(&q, "[a]", WS_QUEUE_CONTROL);
+    push_block(&q, "<part>", WS_QUEUE_PART);
+    push_block(&q, "one", WS_QUEUE_MESSAGE);
+    push_key(&q, "two", 7, false);
+    push_block(&q, "[b]", WS_QUEUE_CONTROL);
+    push_key(&q, "three", 8, false);
+    CHECK_EQ(ws_queue_consume(&q, 1, &sink), 0);
+    CHECK(ws_queue_drop_oldest(&q, &sink));
+    check_bytes(&q, "a]<part>two[b]three");
+    push_key(&q, "TWO", 7, true);
+    CHECK(ws_queue_drop_oldest(&q, &sink));
+    push_key(&q, "THREE", 8, true);
+    check_bytes(&q, "a]<part>[b]THREE");
+    CHECK(ws_queue_drop_oldest(&q, &sink));
+    CHECK(!ws_queue_drop_oldest(&q, &sink));
+    check_bytes(&q, "a]<part>[b]");
+    CHECK_EQ(ws_queue_consume(&q, 11, &sink), 3);
+    check_empty(&q);
+    push_block(&q, "only", WS_QUEUE_MESSAGE);
+    CHECK(ws_queue_drop_oldest(&q, &sink));
+    check_empty(&q);
+    push_block(&q, "sealed", WS_QUEUE_MESSAGE);
+    CHECK_EQ(ws_queue_consume(&q, 1, &sink), 0);
+    CHECK(!ws_queue_drop_oldest(&q, &sink));
+    CHECK_EQ(ws_queue_clear(&q, &sink), 1);
+}
+
+/* Keys come and go by the thousand while the queue moves: the last of each key is the one written
+ * last, order stands for each key, and the index does not grow with what was. */
+static void test_queue_keys_random(void) {
+    enum { KEYS = 300 };
+    static int newest[KEYS], written[KEYS];
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    random_state = 3;
+    memset(newest, 0, sizeof newest);
+    memset(written, 0, sizeof written);
+    for (int step = 1; step < 60000 || q.n; step++) {
+        uint32_t key = random_next(KEYS), what = random_next(10);
+        if (step < 60000 && what < 7) {
+            struct ws_queue_entry e = {.len = sizeof(int) * 2, .kind = WS_QUEUE_MESSAGE};
+            int values[] = {(int)key, step};
+            e.msg = ws_msg_new(e.len);
+            memcpy(e.msg->bytes, values, e.len);
+            e.data = e.msg->data;
+            e.key = key + 1;
+            newest[key] = step;
+            if (!ws_queue_replace(&q, &e, &sink)) CHECK_EQ(ws_queue_push(&q, &e), 0);
+            CHECK(q.n <= KEYS + 1);
+        } else if (what == 7) {
+            struct ws_queue_entry e = block_entry("--------", WS_QUEUE_CONTROL);
+            CHECK_EQ(ws_queue_push_next(&q, &e, &sink), 0);
+        } else if (q.n) { /* one frame, in two pieces */
+            int values[2];
+            const struct ws_queue_entry *first = &q.entries[q.head];
+            memcpy(values, first->data, sizeof values);
+            if (first->kind == WS_QUEUE_MESSAGE) {
+                CHECK(values[1] > written[values[0]]);
+                written[values[0]] = values[1];
+            }
+            ws_queue_consume(&q, 3, &sink);
+            ws_queue_consume(&q, 5, &sink);
+        }
+    }
+    for (int i = 0; i < KEYS; i++) CHECK_EQ(written[i], newest[i]);
     check_empty(&q);
 }
 
@@ -310,6 +422,9 @@ int main(void) {
     RUN(test_queue_pong);
     RUN(test_queue_settle);
     RUN(test_queue_discard);
+    RUN(test_queue_keys);
+    RUN(test_queue_drop_oldest);
+    RUN(test_queue_keys_random);
     RUN(test_queue_random);
     return check_done();
 }
