@@ -11,7 +11,7 @@ A program makes a ``Server``, gives it handlers and runs it::
     server.run()  # until Ctrl-C
 """
 
-from ._core import Connection, Stream
+from ._core import Connection, Stream, Timer
 from .errors import ConnectionClosed
 from .headers import Headers
 from .server import Server
@@ -24,6 +24,7 @@ __all__ = [
     "Server",
     "ServerThread",
     "Stream",
+    "Timer",
     "__version__",
 ]
 

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core import Connection
+    from ._core import Connection, Timer
 
 logger = logging.getLogger("wspy")
 
@@ -49,6 +49,11 @@ class ConnectionClosed(Exception):
         if self.reason:
             text += f" {self.reason}"
         return text
+
+
+def log_call_error(timer: Timer, exc: BaseException) -> None:
+    """Logs what a function of call_soon, call_later or every raised. Called by the extension."""
+    logger.error("a call of %r failed", timer, exc_info=exc)
 
 
 def log_handler_error(event: str, conn: Connection, exc: BaseException) -> None:

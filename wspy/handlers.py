@@ -8,6 +8,7 @@ import inspect
 HANDLERS = {
     "open": ("conn",),
     "message": ("conn", "message"),
+    "json": ("conn", "obj"),
     "close": ("conn", "code", "reason"),
     "drain": ("conn",),
     "ping": ("conn", "data"),

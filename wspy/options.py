@@ -31,6 +31,7 @@ SUBPROTOCOL_MAX = 128
 SUBPROTOCOLS_MAX = 1000
 
 Strategy = Literal["auto", "select", "poll", "epoll"]
+BacklogPolicy = Literal["close", "drop-newest", "drop-oldest"]
 
 Check = Callable[[str, object], object]
 
@@ -200,7 +201,8 @@ OPTIONS: dict[str, Option] = {
     "keep_headers": Option("drop_headers", flag),
     "high_water": Option("high_water", integer(1, SIZE_LIMIT)),
     "max_backlog": Option("max_backlog", integer(1, SIZE_LIMIT, none=0, meaning="no bound")),
-    "backlog_policy": Option(None, choice("close")),
+    "backlog_policy": Option("backlog_policy", choice(*get_args(BacklogPolicy))),
+    "max_topics": Option("max_topics", integer(1, UINT32_MAX, none=0, meaning="no bound")),
     "max_connections": Option(
         "max_connections", integer(1, UINT32_MAX, none=0, meaning="what the system allows")
     ),
@@ -222,6 +224,17 @@ def validate(given: Mapping[str, object]) -> dict[str, object]:
     core["rate_pauses"] = int(core["rate_pauses"] == "pause")
     core["drop_headers"] = int(not core["drop_headers"])
     return core
+
+
+def json_function(
+    name: str, given: Callable[..., object] | None, default: Callable[..., object]
+) -> Callable[..., object]:
+    """The function of that option, or the default. Raises TypeError for what is none."""
+    if given is None:
+        return default
+    if not callable(given):
+        raise wrong_type(name, "a function or None", given)
+    return given
 
 
 def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:

@@ -12,18 +12,21 @@ import threading
 import urllib.parse
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
-from . import _core
+from . import _core, jsons
 from ._core import Connection
 from .handlers import HANDLERS, check_handler
-from .options import Strategy, integer, refuse_unknown, validate
+from .options import BacklogPolicy, Strategy, integer, json_function, refuse_unknown, validate
 from .pages import check_path, make_body, make_fields
 from .signals import stop_on_signals
 from .thread import ServerThread
 
 OpenHandler = Callable[[Connection], object]
 MessageHandler = Callable[[Connection, str | bytes], object]
+JSONHandler = Callable[[Connection, Any], object]
+JSONDumps = Callable[[Any], str | bytes]
+JSONLoads = Callable[[str], Any]
 CloseHandler = Callable[[Connection, int, str], object]
 DrainHandler = Callable[[Connection], object]
 PingHandler = Callable[[Connection, bytes], object]
@@ -32,6 +35,7 @@ ErrorHandler = Callable[[Connection, Exception], object]
 
 _Open = TypeVar("_Open", bound=OpenHandler)
 _Message = TypeVar("_Message", bound=MessageHandler)
+_JSON = TypeVar("_JSON", bound=JSONHandler)
 _Close = TypeVar("_Close", bound=CloseHandler)
 _Drain = TypeVar("_Drain", bound=DrainHandler)
 _Ping = TypeVar("_Ping", bound=PingHandler)
@@ -86,11 +90,15 @@ class Server(_core.Server):
         keep_headers: bool = True,
         high_water: int = 262_144,
         max_backlog: int | None = 1_048_576,
-        backlog_policy: Literal["close"] = "close",
+        backlog_policy: BacklogPolicy = "close",
+        max_topics: int | None = 128,
         max_connections: int | None = None,
         listen_backlog: int = 4096,
         on_open: OpenHandler | None = None,
+        json_dumps: JSONDumps | None = None,
+        json_loads: JSONLoads | None = None,
         on_message: MessageHandler | None = None,
+        on_json: JSONHandler | None = None,
         on_close: CloseHandler | None = None,
         on_drain: DrainHandler | None = None,
         on_ping: PingHandler | None = None,
@@ -101,7 +109,11 @@ class Server(_core.Server):
         given = locals()  # before any other name is bound: the parameters
         if unknown:
             refuse_unknown(unknown, list(inspect.signature(Server).parameters)[:-1])
-        super().__init__(validate(given))
+        super().__init__(
+            validate(given),
+            json_function("json_dumps", json_dumps, jsons.dumps),
+            json_function("json_loads", json_loads, jsons.loads),
+        )
         for name in HANDLERS:
             if given[f"on_{name}"] is not None:
                 self._handle(name, given[f"on_{name}"])
@@ -185,6 +197,15 @@ class Server(_core.Server):
     def on_message(self, handler: _Message) -> _Message:
         """Sets the handler ``(conn, message)``: str for text, bytes for binary."""
         self._handle("message", handler)
+        return handler
+
+    def on_json(self, handler: _JSON) -> _JSON:
+        """Sets the handler ``(conn, obj)`` for text messages, decoded by ``json_loads``.
+
+        A text that is not JSON closes the connection with 1007 (RFC 6455 section 7.4.1).
+        ``on_message`` then gets binary messages only; without it they close with 1003.
+        """
+        self._handle("json", handler)
         return handler
 
     def on_close(self, handler: _Close) -> _Close:

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct ws_conn;
+struct ws_call;
 
 enum ws_event_kind {
     /* What handlers see in order. */
@@ -25,13 +26,15 @@ enum ws_event_kind {
     WS_EVENT_LANE,   /* the lane may go on */
     WS_EVENT_DRAIN,  /* the queue is short again */
     WS_EVENT_LOG,    /* code: level, data: a line; conn is NULL */
+    WS_EVENT_CALL,   /* call; conn is NULL */
 };
 
 struct ws_event {
     struct ws_conn *conn; /* borrowed: a connection outlives its events */
     uint8_t *data;
     size_t len;
-    void *object; /* owned */
+    void *object;         /* owned */
+    struct ws_call *call; /* owned: a reference */
     uint16_t code;
     uint8_t kind;
     bool text;

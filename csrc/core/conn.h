@@ -74,6 +74,7 @@ struct ws_conn {
     _Atomic size_t cost;         /* what the queue takes of memory, for other threads */
     _Atomic size_t posted;       /* bytes in the mailbox */
     _Atomic bool streaming;      /* somebody sends parts */
+    _Atomic uint64_t dropped;    /* messages dropped or replaced */
     _Atomic uint32_t latency_us; /* WS_LATENCY_NONE: not known */
 
     struct ws_conn *next_touched, *next_ready, *next_overdue, *next_dead;
@@ -88,6 +89,7 @@ struct ws_conn {
     uint64_t ping_ns;       /* our last ping went */
     struct ws_rates *rates; /* owned, NULL if not needed yet */
     struct ws_queue queue;
+    struct ws_subscriber subscriber; /* under the tick's topics_lock */
     struct ws_queue *behind; /* owned: messages that wait for the stream's end, NULL if none do */
     struct ws_proto proto;
     struct ws_batch *lane;         /* owned: events that wait, NULL if none do */
@@ -192,6 +194,21 @@ int ws_conn_push(struct ws_conn *c, const struct ws_queue_entry *entry);
 size_t ws_conn_cost(const struct ws_conn *c);
 /* The queue has changed: tells other threads. */
 void ws_conn_note_queue(struct ws_conn *c);
+/* One message for many: what its receivers share. */
+struct ws_shared {
+    const struct ws_payload *payload; /* NULL: msg is there already */
+    struct ws_msg
+        *msg; /* one reference, NULL until it is needed (a slow receiver, a large message) */
+    const uint8_t *at; /* the frame in the arena until the tick ends, or NULL */
+    size_t len;        /* of the frame */
+    uint64_t key;
+};
+/* Queues a shared message, or does what the policy says. Owner thread. */
+void ws_conn_deliver(struct ws_conn *c, struct ws_shared *shared);
+/* A block with a whole frame (a server's); holds payload->object. NULL: out of memory. */
+struct ws_msg *ws_conn_encode(const struct ws_payload *p);
+/* Leaves all its topics. */
+void ws_conn_leave(struct ws_conn *c);
 /* Applies one mail; takes its block. */
 void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail);
 /* Has the owner carry out the close that was published, from another thread. 0 or WS_ERR_MEMORY

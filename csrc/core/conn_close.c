@@ -69,6 +69,7 @@ void ws_conn_begin_open(struct ws_conn *c) {
 
 void ws_conn_end_open(struct ws_conn *c) {
     ws_conn_publish(c, &closing_none);
+    ws_conn_leave(c);
 }
 
 void ws_conn_free_closing(struct ws_conn *c) {
@@ -152,6 +153,7 @@ static void overflow(struct ws_conn *c) {
 /* What was sent before goes first, what the peer still sends is dropped. */
 void ws_conn_close_here(struct ws_conn *c) {
     const struct ws_closing *closing = atomic_load(&c->closing);
+    ws_conn_leave(c);
     if (closing->kind == WS_CLOSE_BACKLOG) overflow(c);
     ws_conn_set_kind(c, closing->kind);
     ws_conn_send_close(c, closing->code, closing->reason);

@@ -10,6 +10,10 @@
 
 /* ---- the queue ---- */
 
+static void count_conn_dropped(struct ws_conn *c, size_t n) {
+    atomic_fetch_add_explicit(&c->dropped, n, memory_order_relaxed);
+}
+
 size_t ws_conn_cost(const struct ws_conn *c) {
     size_t cost = c->queue.bytes + (c->blocked ? (size_t)c->queue.n * ENTRY_COST : 0);
     if (c->behind) cost += c->behind->bytes + (size_t)c->behind->n * ENTRY_COST;
@@ -33,6 +37,7 @@ int ws_conn_push(struct ws_conn *c, const struct ws_queue_entry *e) {
 /* Messages that were queued and will not be written. */
 static void count_dropped(struct ws_conn *c, size_t n) {
     if (n) ws_count(&c->tick->counters->dropped_sent, n);
+    if (n) count_conn_dropped(c, n);
     ws_conn_note_queue(c);
 }
 
@@ -78,12 +83,24 @@ int ws_conn_send_http(struct ws_conn *c, const uint8_t *data, size_t len, bool l
     return err;
 }
 
+/* Whoever keeps up sees every message: only what waits for a slow peer gives way to what is newer.
+ */
+static bool replace(struct ws_conn *c, struct ws_queue *q, const struct ws_queue_entry *e) {
+    bool waits = c->blocked || c->in_stream;
+    if (!e->key || !waits || ws_queue_replace(q, e, &c->tick->released) == 0) return false;
+    ws_count(&c->tick->counters->replaced, 1);
+    count_conn_dropped(c, 1);
+    ws_conn_note_queue(c);
+    return true;
+}
+
 /* ---- streams ---- */
 
 /* RFC 6455 section 5.4: fragments of one message "MUST NOT be interleaved between the fragments of
  * another message". So whole messages wait for the end of the one that is sent in parts. */
 static int push_behind(struct ws_conn *c, const struct ws_queue_entry *e) {
     if (!c->behind) c->behind = calloc(1, sizeof *c->behind);
+    if (c->behind && replace(c, c->behind, e)) return 0;
     if (!c->behind || ws_queue_push(c->behind, e) < 0) return WS_ERR_MEMORY;
     ws_conn_note_queue(c);
     return 0;
@@ -92,6 +109,7 @@ static int push_behind(struct ws_conn *c, const struct ws_queue_entry *e) {
 /* A part or a whole message goes to its place. */
 static int push_message(struct ws_conn *c, const struct ws_queue_entry *e, uint8_t part) {
     if (part == WS_PART_WHOLE && c->in_stream) return push_behind(c, e);
+    if (replace(c, &c->queue, e)) return 0;
     int err = ws_conn_push(c, e);
     if (err < 0 || part == WS_PART_WHOLE) return err;
     c->in_stream = part != WS_PART_LAST;
@@ -121,34 +139,48 @@ static bool is_final(const struct ws_payload *p) {
     return p->part == WS_PART_WHOLE || p->part == WS_PART_LAST;
 }
 
-static void write_frame(const struct ws_conn *c, uint8_t *out, const struct ws_payload *p) {
-    ws_proto_fragment_write(&c->proto, out, opcode_of(p), is_final(p), p->data, p->len, 0);
+static size_t frame_size(const struct ws_payload *p) {
+    return ws_frame_header_size(p->len, false) + p->len;
+}
+
+static size_t write_header(uint8_t *out, const struct ws_payload *p) {
+    struct ws_frame f = {.fin = is_final(p), .opcode = opcode_of(p), .len = p->len};
+    return ws_frame_write(out, &f);
+}
+
+/* RFC 6455 section 5.1: "A server MUST NOT mask any frames that it sends to the client." So a frame
+ * is the same for everybody. */
+static void write_frame(uint8_t *out, const struct ws_payload *p) {
+    size_t header = write_header(out, p);
+    if (p->len) memcpy(out + header, p->data, p->len);
 }
 
 /* A block with the whole frame. NULL: out of memory. */
-static struct ws_msg *encode(const struct ws_conn *c, const struct ws_payload *p) {
-    size_t size = ws_proto_frame_size(&c->proto, p->len);
+struct ws_msg *ws_conn_encode(const struct ws_payload *p) {
     if (p->object) {
         uint8_t header[WS_FRAME_HEADER_MAX];
-        struct ws_frame f = {.fin = is_final(p), .opcode = opcode_of(p), .len = p->len};
-        return ws_msg_new_object(p->object, p->data, p->len, header, ws_frame_write(header, &f));
+        return ws_msg_new_object(p->object, p->data, p->len, header, write_header(header, p));
     }
-    struct ws_msg *m = ws_msg_new(size);
-    if (m) write_frame(c, m->bytes, p);
+    struct ws_msg *m = ws_msg_new(frame_size(p));
+    if (m) write_frame(m->bytes, p);
     return m;
 }
 
+static uint8_t kind_of(uint8_t part) {
+    return part == WS_PART_WHOLE ? WS_QUEUE_MESSAGE : WS_QUEUE_PART;
+}
+
 static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
-    size_t size = ws_proto_frame_size(&c->proto, p->len);
-    struct ws_queue_entry e = {.len = size, .kind = WS_QUEUE_MESSAGE};
+    size_t size = frame_size(p);
+    struct ws_queue_entry e = {.len = size, .key = p->key, .kind = kind_of(p->part)};
     /* What outlives the tick would have to be copied out of the arena again at its end. */
     bool stays = c->blocked || c->in_stream;
     uint8_t *at = size <= SMALL_MAX && !stays ? ws_arena_take(&c->tick->out, size) : NULL;
     if (at) {
-        write_frame(c, at, p);
+        write_frame(at, p);
         e.data = at;
     } else {
-        e.msg = encode(c, p);
+        e.msg = ws_conn_encode(p);
         if (!e.msg) return WS_ERR_MEMORY;
         e.data = e.msg->data;
     }
@@ -161,15 +193,29 @@ static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     return 0;
 }
 
+static bool has_room(const struct ws_conn *c) {
+    return !is_full(c, ws_conn_cost(c) + atomic_load_explicit(&c->posted, memory_order_relaxed));
+}
+
+/* Makes room at the cost of what waits longest. */
+static void drop_oldest(struct ws_conn *c) {
+    struct ws_queue_sink *sink = &c->tick->released;
+    size_t n = 0;
+    while (!has_room(c) && (ws_queue_drop_oldest(&c->queue, sink) ||
+                            (c->behind && ws_queue_drop_oldest(c->behind, sink))))
+        n++;
+    count_dropped(c, n);
+}
+
 /* Whether another frame may be queued. If the bound was reached the policy has acted. */
-static bool has_place(struct ws_conn *c) {
-    size_t posted = atomic_load_explicit(&c->posted, memory_order_relaxed);
-    if (!is_full(c, ws_conn_cost(c) + posted)) return true;
+static bool has_place(struct ws_conn *c, uint8_t part) {
+    enum ws_backlog_policy policy = c->tick->options->backlog_policy;
+    if (has_room(c)) return true;
     ws_conn_write(c); /* before the policy acts: perhaps the kernel takes it now */
-    /* In dispatch, where objects may be released: a handler that sends much frees as it goes. */
-    if (c->tick->released.bytes > WS_TICK_RELEASE_MAX) ws_tick_give_back(c->tick);
-    if (!is_full(c, ws_conn_cost(c) + posted)) return true;
-    ws_conn_close_for(c, WS_CLOSE_BACKLOG);
+    if (policy == WS_BACKLOG_DROP_OLDEST) drop_oldest(c);
+    if (has_room(c)) return true;
+    /* A part cannot be left out, and may not make the queue grow for ever either. */
+    if (policy == WS_BACKLOG_CLOSE || part != WS_PART_WHOLE) ws_conn_close_for(c, WS_CLOSE_BACKLOG);
     return false;
 }
 
@@ -179,8 +225,10 @@ static bool is_there(const struct ws_conn *c) {
 }
 
 static int send_here(struct ws_conn *c, const struct ws_payload *p) {
-    if (!is_there(c) || !has_place(c)) {
-        ws_count(&c->tick->counters->dropped_sent, 1);
+    /* In dispatch, where objects may be released: a handler that sends much frees as it goes. */
+    if (c->tick->released.bytes > WS_TICK_RELEASE_MAX) ws_tick_give_back(c->tick);
+    if (!is_there(c) || !has_place(c, p->part)) {
+        count_dropped(c, 1);
         return WS_SENT_DROPPED;
     }
     int err = queue_message(c, p);
@@ -188,6 +236,35 @@ static int send_here(struct ws_conn *c, const struct ws_payload *p) {
     if (!ws_conn_is_over(c)) return WS_SENT;
     c->wants_drain = true;
     return WS_SENT_OVER;
+}
+
+/* ---- messages for many ---- */
+
+static struct ws_msg *shared_msg(struct ws_shared *s) {
+    if (!s->msg && s->payload) s->msg = ws_conn_encode(s->payload);
+    return s->msg;
+}
+
+void ws_conn_deliver(struct ws_conn *c, struct ws_shared *s) {
+    struct ws_queue_entry e = {.len = s->len, .key = s->key, .kind = WS_QUEUE_MESSAGE};
+    if (!ws_conn_is_open(c) || !is_there(c) || !has_place(c, WS_PART_WHOLE)) {
+        count_dropped(c, 1);
+        return;
+    }
+    /* Who takes it at once reads it from the arena; who may keep it shares a block of its size. */
+    if (s->at && !c->blocked && !c->in_stream) {
+        e.data = s->at;
+    } else if ((e.msg = shared_msg(s))) {
+        e.data = e.msg->data;
+        ws_msg_ref(e.msg);
+    }
+    if (!e.data || push_message(c, &e, WS_PART_WHOLE) < 0) { /* no memory */
+        ws_queue_sink_unref(&c->tick->released, e.msg);
+        count_dropped(c, 1);
+        return;
+    }
+    c->active_ms = (uint32_t)c->tick->now_ms;
+    ws_count(&c->tick->counters->sent, 1);
 }
 
 /* ---- pings ---- */
@@ -208,7 +285,7 @@ static struct ws_msg *encode_ping(const struct ws_conn *c, const uint8_t *data, 
 }
 
 static int ping_here(struct ws_conn *c, struct ws_msg *m) {
-    if (!is_there(c) || (m && !has_place(c))) return WS_SENT_DROPPED;
+    if (!is_there(c) || (m && !has_place(c, WS_PART_WHOLE))) return WS_SENT_DROPPED;
     if (m) return queue_ping(c, m) < 0 ? WS_ERR_MEMORY : WS_SENT;
     c->wants_ping = true;
     ws_conn_touch(c);
@@ -246,21 +323,26 @@ int ws_conn_post_close(struct ws_conn *c, const struct ws_closing *closing) {
 
 /* What is posted counts in the backlog from here on, so that a mailbox is bounded. Returns an enum
  * ws_sent or WS_ERR_MEMORY; the bytes are taken back unless it is WS_SENT or WS_SENT_OVER. */
-static int reserve_posted(struct ws_conn *c, size_t size) {
-    size_t before = atomic_fetch_add_explicit(&c->posted, size, memory_order_relaxed) +
-                    atomic_load_explicit(&c->cost, memory_order_relaxed);
-    if (!is_full(c, before))
+static int reserve_posted(struct ws_conn *c, size_t size, uint8_t part) {
+    enum ws_backlog_policy policy = c->tick->options->backlog_policy;
+    size_t posted = atomic_fetch_add_explicit(&c->posted, size, memory_order_relaxed);
+    size_t before = posted + atomic_load_explicit(&c->cost, memory_order_relaxed);
+    /* What is older stands in the queue, where its owner drops it. */
+    if (!is_full(c, policy == WS_BACKLOG_DROP_OLDEST && part == WS_PART_WHOLE ? posted : before))
         return before + size > c->tick->options->high_water ? WS_SENT_OVER : WS_SENT;
     atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
+    count_conn_dropped(c, 1);
+    if (policy != WS_BACKLOG_CLOSE && part == WS_PART_WHOLE) return WS_SENT_DROPPED;
     /* Without memory for it the next send tries again. */
     int err = ws_conn_post_close(c, ws_conn_fixed_closing(WS_CLOSE_BACKLOG));
     return err < 0 ? err : WS_SENT_DROPPED;
 }
 
-static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *msg, size_t size,
-                    uint8_t part) {
-    int sent = size ? reserve_posted(c, size) : WS_SENT;
+static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *msg, uint8_t part,
+                    uint64_t key) {
+    size_t size = msg ? ws_msg_size(msg) : 0;
+    int sent = size ? reserve_posted(c, size, part) : WS_SENT;
     if (sent != WS_SENT && sent != WS_SENT_OVER) return sent;
     struct ws_mail *mail = new_mail(c, kind);
     if (!mail) {
@@ -269,15 +351,16 @@ static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *ms
     }
     mail->msg = msg;
     mail->part = part;
+    mail->key = key;
     mail->over = sent == WS_SENT_OVER; /* the mail is the owner's once it is posted */
     post(c, mail);
     return sent;
 }
 
 static int post_message(struct ws_conn *c, const struct ws_payload *p) {
-    struct ws_msg *msg = encode(c, p);
+    struct ws_msg *msg = ws_conn_encode(p);
     if (!msg) return WS_ERR_MEMORY;
-    int sent = post_msg(c, WS_MAIL_SEND, msg, ws_msg_size(msg), p->part);
+    int sent = post_msg(c, WS_MAIL_SEND, msg, p->part, p->key);
     if (sent != WS_SENT && sent != WS_SENT_OVER) ws_msg_free(msg); /* not what it holds */
     return sent;
 }
@@ -285,17 +368,21 @@ static int post_message(struct ws_conn *c, const struct ws_payload *p) {
 static int post_ping(struct ws_conn *c, const uint8_t *data, size_t len) {
     struct ws_msg *msg = data ? encode_ping(c, data, len) : NULL;
     if (data && !msg) return WS_ERR_MEMORY;
-    int sent = post_msg(c, WS_MAIL_PING, msg, msg ? ws_msg_size(msg) : 0, WS_PART_WHOLE);
+    int sent = post_msg(c, WS_MAIL_PING, msg, WS_PART_WHOLE, 0);
     if (sent != WS_SENT && sent != WS_SENT_OVER) ws_msg_unref(msg);
     return sent;
 }
 
 static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
     size_t size = ws_msg_size(mail->msg);
-    struct ws_queue_entry e = {
-        .data = mail->msg->data, .len = size, .msg = mail->msg, .kind = WS_QUEUE_MESSAGE};
+    struct ws_queue_entry e = {.data = mail->msg->data,
+                               .len = size,
+                               .msg = mail->msg,
+                               .key = mail->key,
+                               .kind = kind_of(mail->part)};
     atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
     if (mail->over) c->wants_drain = true;
+    if (c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST) drop_oldest(c);
     if (is_there(c) && push_message(c, &e, mail->part) == 0) {
         c->active_ms = (uint32_t)c->tick->now_ms;
         if (mail->part == WS_PART_WHOLE || mail->part == WS_PART_LAST)
@@ -306,7 +393,7 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
     if (is_there(c) && mail->part != WS_PART_WHOLE) ws_conn_close_for(c, WS_CLOSE_ERROR);
     /* The peer has gone, or we closed before: the sender could not know. */
     ws_queue_sink_unref(&c->tick->released, mail->msg);
-    ws_count(&c->tick->counters->dropped_sent, 1);
+    count_dropped(c, 1);
 }
 
 static void apply_ping(struct ws_conn *c, struct ws_mail *mail) {
@@ -324,10 +411,23 @@ void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail) {
     case WS_MAIL_CLOSE:
         if (c->state == WS_CONN_OPEN) ws_conn_close_here(c);
         break;
+    case WS_MAIL_PUBLISH:
+    case WS_MAIL_CALL:
+    case WS_MAIL_CANCEL: break; /* the loop's */
     }
 }
 
 /* ---- what users ask ---- */
+
+bool ws_text_is_utf8(const uint8_t *data, size_t len) {
+    struct ws_utf8 u;
+    ws_utf8_init(&u);
+    return ws_utf8_feed(ws_simd_detect(), &u, data, len) == 0 && ws_utf8_is_complete(&u);
+}
+
+uint64_t ws_conn_dropped(const struct ws_conn *c) {
+    return atomic_load_explicit(&c->dropped, memory_order_relaxed);
+}
 
 int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload) {
     if (!ws_conn_is_open(c)) return WS_ERR_CLOSED;

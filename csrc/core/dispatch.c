@@ -2,13 +2,17 @@
  * connection's end and of its lane meet. */
 #include "conn.h"
 
+#include "call.h"
+
 #include <stdlib.h>
 
 void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev) {
     if (ev->owned) free(ev->data);
     if (ev->object) t->handlers->release(t->user, ev->object);
+    if (ev->call) ws_call_finish(t, ev->call);
     ev->owned = false;
     ev->object = NULL;
+    ev->call = NULL;
 }
 
 /* ---- the lane ---- */
@@ -179,7 +183,8 @@ static void deliver(struct ws_conn *c, struct ws_event *ev) {
     case WS_EVENT_END: on_end(c, ev); break;
     case WS_EVENT_DRAIN: on_drain(c); break;
     case WS_EVENT_LANE:
-    case WS_EVENT_LOG: break;
+    case WS_EVENT_LOG:
+    case WS_EVENT_CALL: break;
     }
 }
 
@@ -208,8 +213,15 @@ static void on_log(struct ws_tick *t, const struct ws_event *ev) {
     if (t->handlers->on_log) t->handlers->on_log(t->user, (enum ws_log)ev->code, line);
 }
 
+static void on_call(struct ws_tick *t, struct ws_event *ev) {
+    struct ws_call *call = ev->call;
+    ev->call = NULL; /* it goes where it goes next */
+    ws_call_dispatch(t, call);
+}
+
 static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
     if (ev->kind == WS_EVENT_LOG) on_log(t, ev);
+    else if (ev->kind == WS_EVENT_CALL) on_call(t, ev);
     else if (ev->kind == WS_EVENT_LANE) on_lane(ev->conn);
     else if (must_wait(ev->conn, ev)) wait_in_lane(ev->conn, ev);
     else deliver(ev->conn, ev);

@@ -2,11 +2,14 @@
  * for the order. */
 #include "loop.h"
 
+#include "call.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 
@@ -17,12 +20,22 @@
 
 /* ---- life ---- */
 
+/* Names of topics come from peers: none shall know where they fall. */
+static struct ws_siphash_key random_key(void) {
+    struct ws_siphash_key key;
+    if (getrandom(&key, sizeof key, GRND_NONBLOCK) != (ssize_t)sizeof key)
+        key = (struct ws_siphash_key){ws_tick_read_ns(), (uintptr_t)&key};
+    return key;
+}
+
 void ws_loop_init(struct ws_loop *l) {
     l->free_slot = NO_SLOT;
     l->spare_fd = l->watch_fd = -1;
     l->tick.wake.read_fd = l->tick.wake.write_fd = -1;
     l->tick.abandoned = &l->abandoned;
     ws_mailbox_init(&l->tick.mailbox);
+    pthread_mutex_init(&l->tick.topics_lock, NULL);
+    ws_topics_init(&l->tick.topics, random_key());
 }
 
 /* One descriptor a connection: 90 % of what the process may have, unless the user says otherwise.
@@ -80,6 +93,7 @@ int ws_loop_begin(struct ws_loop *l, char why[256]) {
         return err;
     }
     atomic_store(&l->begun, true); /* from here on stop() wakes it */
+    ws_wake_signal(&l->tick.wake); /* calls may wait in the mailbox already */
     return 0;
 }
 
@@ -200,7 +214,9 @@ static int wait_ms(const struct ws_loop *l) {
     if (t->batch.n || t->touched || t->ready || t->overdue || t->dead ||
         t->released.bytes > WS_TICK_RELEASE_MAX)
         return 0;
-    return ws_timer_wheel_wait_ms(&t->wheel, t->now_ms);
+    int wheel_ms = ws_timer_wheel_wait_ms(&t->wheel, t->now_ms), call_ms = ws_call_wait_ms(t);
+    if (wheel_ms < 0 || call_ms < 0) return wheel_ms < 0 ? call_ms : wheel_ms;
+    return wheel_ms < call_ms ? wheel_ms : call_ms;
 }
 
 static void wait_ready(struct ws_loop *l) {
@@ -217,15 +233,40 @@ static void wait_ready(struct ws_loop *l) {
 
 /* ---- read ---- */
 
-static void take_mail(struct ws_loop *l) {
+static void apply(struct ws_loop *l, struct ws_mail *mail) {
+    switch ((enum ws_mail_kind)mail->kind) {
+    case WS_MAIL_SEND:
+    case WS_MAIL_PING:
+    case WS_MAIL_CLOSE:
+        ws_conn_apply(mail->conn, mail);
+        ws_conn_unref(mail->conn);
+        break;
+    case WS_MAIL_PUBLISH: ws_publish_apply(l, mail); break;
+    case WS_MAIL_CALL:
+    case WS_MAIL_CANCEL: ws_call_apply(l, mail); break;
+    }
+}
+
+/* Messages that other threads could not post are counted there, and told here. */
+static void tell_lost(struct ws_loop *l) {
+    uint64_t lost = atomic_load_explicit(&l->tick.counters->lost_published, memory_order_relaxed);
+    if (lost == l->told_lost) return;
+    ws_tick_log(
+        &l->tick, WS_LINE_PUBLISH, WS_LOG_WARNING,
+        "%llu messages that other threads published were dropped: the loop does not keep up",
+        (unsigned long long)(lost - l->told_lost));
+    l->told_lost = lost;
+}
+
+void ws_loop_take_mail(struct ws_loop *l) {
     struct ws_mail *mail = ws_mailbox_take(&l->tick.mailbox);
     while (mail) {
         struct ws_mail *next = mail->next;
-        ws_conn_apply(mail->conn, mail);
-        ws_conn_unref(mail->conn);
+        apply(l, mail);
         free(mail);
         mail = next;
     }
+    tell_lost(l);
 }
 
 static void resume(struct ws_loop *l) {
@@ -254,7 +295,7 @@ static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
     } else if (slot == WAKE_SLOT) {
         /* In this order: mail posted after the take finds the mailbox empty and signals anew. */
         ws_wake_drain(l->tick.wake.read_fd);
-        take_mail(l);
+        ws_loop_take_mail(l);
     } else if (slot == WATCH_SLOT) {
         /* Readable with nothing to read is its end, and would be readable for ever. */
         if (!ws_wake_drain(l->watch_fd)) ws_loop_watch(l, -1);
@@ -319,6 +360,7 @@ static void expire(struct ws_loop *l) {
         c = next;
     }
     ws_timer_wheel_advance(&l->tick.wheel, l->tick.now_ms, on_due, l);
+    ws_call_expire(&l->tick);
 }
 
 /* ---- stopping ---- */
@@ -354,8 +396,24 @@ bool ws_loop_is_done(const struct ws_loop *l) {
     return l->stopping && l->n_conns == 0 && l->tick.batch.n == 0;
 }
 
+/* If another thread, which is not here any more, had the lock when the process was forked, the
+ * topics may be half changed: then nobody looks at them again. */
+static void abandon_topics(struct ws_loop *l) {
+    struct ws_tick *t = &l->tick;
+    if (t->n_holds || pthread_mutex_trylock(&t->topics_lock) == 0) {
+        pthread_mutex_unlock(&t->topics_lock);
+        t->n_holds = 0;
+        return;
+    }
+    pthread_mutex_init(&t->topics_lock, NULL);
+    memset(&t->topics, 0, sizeof t->topics);
+    for (uint32_t i = 0; i < l->n_slots; i++)
+        if (l->slots[i].conn) l->slots[i].conn->subscriber = (struct ws_subscriber){0};
+}
+
 void ws_loop_abandon(struct ws_loop *l) {
     atomic_store(&l->abandoned, true);
+    abandon_topics(l);
     for (uint32_t i = 0; i < l->n_slots; i++) {
         struct ws_conn *c = l->slots[i].conn;
         if (!c) continue;
@@ -413,6 +471,7 @@ void ws_loop_end(struct ws_loop *l) {
     free(l->slots);
     l->slots = NULL;
     l->n_slots = l->n_conns = 0;
+    ws_call_finish_all(t);
     ws_tick_give_back(t);
     if (l->has_poller) ws_poller_fini(&l->poller);
     l->has_poller = false;
@@ -422,21 +481,30 @@ void ws_loop_end(struct ws_loop *l) {
     atomic_store(&t->owner, 0);
 }
 
+/* Gives up what mail holds that nobody will apply. */
+static void return_mail(struct ws_loop *l, struct ws_mail *mail) {
+    struct ws_msg *last = ws_msg_unref(mail->msg);
+    if (last) {
+        l->tick.handlers->release(l->tick.user, last->object);
+        ws_msg_free(last);
+    }
+    if (mail->conn) ws_conn_unref(mail->conn);
+    if (mail->kind == WS_MAIL_CALL) ws_call_finish(&l->tick, mail->call);
+    else ws_call_unref(mail->call);
+}
+
 void ws_loop_fini(struct ws_loop *l) {
     ws_loop_end(l);
     /* A thread may have posted between its look at is_open and the end. */
     struct ws_mail *mail = ws_mailbox_take(&l->tick.mailbox);
     while (mail) {
         struct ws_mail *next = mail->next;
-        struct ws_msg *last = ws_msg_unref(mail->msg);
-        if (last) {
-            l->tick.handlers->release(l->tick.user, last->object);
-            ws_msg_free(last);
-        }
-        ws_conn_unref(mail->conn);
+        return_mail(l, mail);
         free(mail);
         mail = next;
     }
+    ws_topics_fini(&l->tick.topics);
+    pthread_mutex_destroy(&l->tick.topics_lock);
     ws_wake_fini(&l->tick.wake);
     free(l->unix_path);
 }

@@ -38,6 +38,7 @@ struct ws_loop {
     int spare_fd; /* kept back for EMFILE */
     int watch_fd; /* the caller's */
     bool watch_told;
+    uint64_t told_lost; /* of counters.lost_published, in the log */
 
     struct ws_poller_ready ready[WS_LOOP_READY_MAX];
     int ready_at, ready_n;
@@ -62,8 +63,15 @@ int ws_accept_arm(struct ws_loop *l);
 void ws_accept_close(struct ws_loop *l);
 /* Takes connections from a listener, a bounded number in a turn. */
 void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener);
+/* ---- publish.c ---- */
+
+/* Applies mail with a message for many; takes its block. */
+void ws_publish_apply(struct ws_loop *l, struct ws_mail *mail);
+
 /* ---- loop.c ---- */
 
+/* Applies what other threads have posted, in order. Owner thread, in dispatch too. */
+void ws_loop_take_mail(struct ws_loop *l);
 /* Gives a connection a slot and the poller its descriptor. 0, or an error (nothing kept). */
 int ws_loop_add(struct ws_loop *l, struct ws_conn *c);
 

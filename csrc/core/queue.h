@@ -37,9 +37,9 @@ struct ws_queue_keys;
 struct ws_queue {
     struct ws_queue_entry *entries; /* owned; the queue is entries[head .. head + n) */
     uint32_t head, n, cap;
-    uint32_t n_borrowed; /* entries that the end of the tick would leave without bytes */
-    size_t sent;         /* bytes of the first entry that were written: it is sealed */
-    size_t bytes;        /* still to write */
+    uint32_t n_borrowed;        /* entries that the end of the tick would leave without bytes */
+    size_t sent;                /* bytes of the first entry that were written: it is sealed */
+    size_t bytes;               /* still to write */
     struct ws_queue_keys *keys; /* owned, or NULL */
 };
 

@@ -40,6 +40,7 @@ void ws_options_init(struct ws_options *o) {
         .control_rate = 100,
         .high_water = 256 * 1024,
         .max_backlog = 1024 * 1024,
+        .max_topics = 128,
         .max_connections = 0,
         .listen_backlog = 4096,
         .strategy = WS_STRATEGY_AUTO,
@@ -269,7 +270,9 @@ void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out) {
         .received = read_counter(&c->received),
         .sent = read_counter(&c->sent),
         .dropped_received = read_counter(&c->dropped_received),
-        .dropped_sent = read_counter(&c->dropped_sent) + read_counter(&c->dropped_posted),
+        .dropped_sent = read_counter(&c->dropped_sent) + read_counter(&c->dropped_posted) +
+                        read_counter(&c->lost_published),
+        .replaced = read_counter(&c->replaced),
         .suppressed_lines = read_counter(&c->suppressed_lines),
     };
 }

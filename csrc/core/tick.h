@@ -5,6 +5,7 @@
 #define WS_TICK_H
 
 #include "batch.h"
+#include "heap.h"
 #include "mailbox.h"
 #include "page.h"
 #include "queue.h"
@@ -12,6 +13,7 @@
 #include "simd.h"
 #include "sock.h"
 #include "timer.h"
+#include "topic.h"
 #include "ws.h"
 
 #include <pthread.h>
@@ -22,6 +24,8 @@
 #define WS_TICK_ARENA_IN (1024u * 1024)
 #define WS_TICK_ARENA_OUT (256u * 1024)
 #define WS_TICK_EVENTS_MAX 16384u /* events after which the batch is dispatched first */
+#define WS_TICK_POSTED_MAX                                                                         \
+    (16u * 1024 * 1024) /* bytes of messages to topics that wait in the mailbox */
 #define WS_TICK_RELEASE_MAX                                                                        \
     (1024u * 1024) /* bytes held by the release list that force a dispatch */
 
@@ -50,8 +54,9 @@ static inline void ws_count(ws_counter *c, uint64_t n) {
 
 struct ws_counters {
     ws_counter accepted, shed, refused, opened, closed, received, sent, dropped_received,
-        dropped_sent, suppressed_lines;
-    ws_counter dropped_posted; /* refused on other threads: changed by atomic addition */
+        dropped_sent, replaced, suppressed_lines;
+    /* Refused on other threads, changed by atomic addition: messages to a connection, to many. */
+    ws_counter dropped_posted, lost_published;
 };
 
 /* Kinds of log lines, each with its own rate limit. */
@@ -61,6 +66,7 @@ enum ws_line {
     WS_LINE_PROTOCOL,
     WS_LINE_BACKLOG,
     WS_LINE_TIME,
+    WS_LINE_PUBLISH,
     WS_LINE_SYSTEM,
     WS_LINES,
 };
@@ -82,6 +88,12 @@ struct ws_tick {
     _Atomic uintptr_t owner; /* the thread of ws_loop_begin; 0 before and after */
     struct ws_mailbox mailbox;
     struct ws_wake wake;
+    _Atomic size_t posted; /* bytes of messages to topics in the mailbox */
+
+    pthread_mutex_t topics_lock; /* of topics, of every connection's subscriber, of the order in
+                                    which threads publish */
+    uint32_t n_holds;            /* how often the owner thread has it; the owner's */
+    struct ws_topics topics;
 
     uint64_t now_ms;
     uint64_t random; /* state of ws_tick_random */
@@ -89,6 +101,7 @@ struct ws_tick {
     struct ws_timer_wheel wheel;
     struct ws_arena in, out;
     struct ws_batch batch;
+    struct ws_heap calls; /* that wait for their time */
     struct ws_registry registry;
     _Atomic size_t n_open; /* connections whose `open` is set: those of the registry that nobody has
                               closed yet */
@@ -116,6 +129,9 @@ uint32_t ws_tick_random(struct ws_tick *t);
 static inline bool ws_tick_is_owner(const struct ws_tick *t) {
     return atomic_load_explicit(&t->owner, memory_order_relaxed) == (uintptr_t)pthread_self();
 }
+/* Takes and gives the lock of the topics, on any thread. The owner may take it again. */
+void ws_tick_lock_topics(struct ws_tick *t);
+void ws_tick_unlock_topics(struct ws_tick *t);
 /* Gives everything on the release list back. In dispatch. */
 void ws_tick_give_back(struct ws_tick *t);
 /* Makes a log line as an event of the batch: 10 a second for each kind, the rest is counted.

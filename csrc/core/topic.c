@@ -250,8 +250,7 @@ static int hang_pattern(struct ws_topics *t, struct ws_topic *topic) {
     while (node && more) {
         more = cut_level(&left, &level);
         if (is_char(level, '#')) break;
-        struct ws_pattern *child =
-            is_char(level, '+') ? node->plus : find_child(t, node, level);
+        struct ws_pattern *child = is_char(level, '+') ? node->plus : find_child(t, node, level);
         if (!child) child = add_child(t, node, level);
         if (!child) prune(t, node);
         node = child;
@@ -323,11 +322,8 @@ int ws_topic_subscribe(struct ws_topics *t, struct ws_subscriber *who, struct ws
         if (topic) free_topic_if_unused(t, topic);
         return WS_ERR_MEMORY;
     }
-    *s = (struct ws_subscription){.topic = topic,
-                                  .who = who,
-                                  .next = who->first,
-                                  .since = t->sequence,
-                                  .at = topic->n};
+    *s = (struct ws_subscription){
+        .topic = topic, .who = who, .next = who->first, .since = t->sequence, .at = topic->n};
     topic->items[topic->n++] = s;
     if (who->first) who->first->prev = s;
     who->first = s;

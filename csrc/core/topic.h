@@ -40,8 +40,8 @@ struct ws_topics {
     size_t n_buckets, n;
     struct ws_pattern **levels; /* owned: nodes of the tree, by parent and level */
     size_t n_levels_buckets, n_levels;
-    struct ws_pattern *root;     /* owned, NULL while there is no pattern */
-    struct ws_topic **found;     /* owned: of the visit under way */
+    struct ws_pattern *root; /* owned, NULL while there is no pattern */
+    struct ws_topic **found; /* owned: of the visit under way */
     size_t n_found, cap_found;
     uint64_t sequence; /* of the last message */
     uint64_t visits;

@@ -24,6 +24,7 @@
 #ifndef WS_H
 #define WS_H
 
+#include "buf.h" /* struct ws_buf, for lists of names */
 #include "bytes.h"
 #include "err.h"
 #include "handshake.h" /* struct ws_allow_list; brings http.h, for ws_conn_get_head */
@@ -39,6 +40,14 @@ struct ws_loop;
 struct ws_conn;
 
 /* ---- options ---- */
+
+/* What happens when max_backlog is reached. A policy drops whole messages that are not sealed,
+ * never a control frame or a part of a stream. */
+enum ws_backlog_policy {
+    WS_BACKLOG_CLOSE,       /* close with 1013 */
+    WS_BACKLOG_DROP_NEWEST, /* the message that is sent */
+    WS_BACKLOG_DROP_OLDEST, /* those that wait longest, as many as it takes */
+};
 
 struct ws_options {
     size_t max_message_size;       /* bytes, over all fragments: 1009 */
@@ -59,8 +68,10 @@ struct ws_options {
     bool rate_pauses;              /* over message_rate or byte_rate reading pauses */
     bool drop_headers;             /* the request's header fields are kept until on_open ends */
     size_t high_water;             /* bytes queued: reading pauses, ws_conn_send tells */
-    size_t max_backlog;            /* bytes queued: close with 1013; 0: no bound */
-    uint32_t max_connections;      /* 0: 90 % of the hard RLIMIT_NOFILE */
+    size_t max_backlog;            /* bytes queued: the policy acts; 0: no bound */
+    enum ws_backlog_policy backlog_policy;
+    uint32_t max_topics;      /* subscriptions of a connection; 0: no bound */
+    uint32_t max_connections; /* 0: 90 % of the hard RLIMIT_NOFILE */
     int listen_backlog;
     enum ws_strategy strategy;
     struct ws_allow_list origins;
@@ -132,6 +143,9 @@ struct ws_handlers {
     /* A ping came, and is answered; a pong came. Only if ws_server_want asked for them. */
     void (*on_ping)(void *user, struct ws_conn *conn, struct ws_slice data);
     void (*on_pong)(void *user, struct ws_conn *conn, struct ws_slice data);
+    /* The time of a call has come (ws_loop_call); object is its own. done: that is the last time,
+     * or was, if called is false: it was cancelled, or the run is over. */
+    void (*on_call)(void *user, void *object, bool called, bool done);
     /* A line for the log: printable ASCII, anything else in it is a question mark. */
     void (*on_log)(void *user, enum ws_log level, struct ws_slice line);
     /* An object with room for len bytes that a large message is received into, and where the bytes
@@ -192,6 +206,7 @@ struct ws_stats {
     uint64_t dropped_received; /* messages that came after a local close */
     uint64_t dropped_sent; /* messages to a peer that had gone, refused at max_backlog, or discarded
                               with a queue */
+    uint64_t replaced;     /* messages in whose place a newer one of the same key went */
     uint64_t suppressed_lines; /* log lines over the rate limit */
 };
 void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out);
@@ -234,6 +249,24 @@ bool ws_loop_is_done(const struct ws_loop *l);
 /* Closes what is left. [direct] */
 void ws_loop_end(struct ws_loop *l);
 
+/* ---- calls ---- */
+
+/* Something to be done on the owner thread, counted. */
+struct ws_call;
+
+/* object is the caller's; it is what on_call gets. NULL: out of memory. */
+struct ws_call *ws_call_new(void *object);
+void ws_call_unref(struct ws_call *call);
+/* No on_call from here on, but that the call is done. With the lock that dispatch holds. */
+void ws_call_detach(struct ws_call *call);
+/* Has on_call called, once after delay_ms (0: in the next iteration), or every every_ms (> 0) from
+ * then on, until on_call is told that it is done. Once for a call. 0 or WS_ERR_MEMORY. [mailbox;
+ * also before ws_loop_begin] */
+int ws_loop_call(struct ws_loop *l, struct ws_call *call, uint64_t delay_ms, uint64_t every_ms);
+/* Not called any more. It is done (on_call tells) at once on the owner thread and before
+ * ws_loop_begin, in another dispatch elsewhere. Again: nothing. [mailbox] */
+void ws_loop_cancel(struct ws_loop *l, struct ws_call *call);
+
 /* ---- connection ---- */
 
 /* A message sent in fragments (RFC 6455 section 5.4): FIRST, any number of MORE, LAST. */
@@ -245,6 +278,8 @@ struct ws_payload {
     size_t len;
     bool text;    /* else binary */
     uint8_t part; /* enum ws_part */
+    uint64_t key; /* of ws_server_key; while the peer is slow a newer message replaces an older one
+                   * of the same key, in its place; 0: none. Whole messages only */
     void *object; /* not NULL: data stays valid while this is held; sent from there without a copy.
                      NULL: data is copied */
 };
@@ -273,10 +308,42 @@ int ws_conn_ping(struct ws_conn *c, const uint8_t *data, size_t len);
  * other than LOCAL). [mailbox] */
 int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason,
                   enum ws_close_kind kind);
+/* Whether all of it is UTF-8 (RFC 3629). */
+bool ws_text_is_utf8(const uint8_t *data, size_t len);
 /* RFC 6455 section 7.4: 1000-1003, 1007-1014, 3000-4999. */
 bool ws_close_code_is_sendable(int code);
 
-uint64_t ws_conn_id(const struct ws_conn *c);    /* [snapshot] */
+/* ---- topics ---- */
+
+/* Subscribes to a topic, or to all that a pattern matches (topic.h). 1: subscribed, 0: it was
+ * before, WS_ERR_ARGUMENT: not a name, WS_ERR_LIMIT: max_topics, WS_ERR_CLOSED, WS_ERR_MEMORY. Any
+ * thread; counts from now on. A connection that closes leaves all its topics. */
+int ws_conn_subscribe(struct ws_conn *c, struct ws_slice name, bool pattern);
+/* 1: unsubscribed, 0: it was not subscribed. Any thread. */
+int ws_conn_unsubscribe(struct ws_conn *c, struct ws_slice name, bool pattern);
+/* Appends to out, for each subscription: a byte 1 if it is a pattern, a byte for the length of the
+ * name, the name. 0 or WS_ERR_MEMORY. Any thread. */
+int ws_conn_get_topics(struct ws_conn *c, struct ws_buf *out);
+/* Appends to out, for each topic and pattern: 8 bytes with the number of its subscribers (in the
+ * machine's order), then as above. 0 or WS_ERR_MEMORY. Any thread. */
+int ws_server_get_topics(struct ws_server *s, struct ws_buf *out);
+/* How many a message to that name is for, patterns included; or WS_ERR_ARGUMENT, WS_ERR_MEMORY. Any
+ * thread. */
+ptrdiff_t ws_server_count_subscribers(struct ws_server *s, struct ws_slice name);
+
+/* Queues one message, encoded once, for all subscribers of a topic at this moment but exclude (may
+ * be NULL); with a name whose data is NULL for all open connections. Returns how many those are; or
+ * WS_ERR_ARGUMENT (not a name), WS_ERR_MEMORY, WS_ERR_LIMIT (posted by another thread, and too much
+ * is posted already: dropped and counted). payload->object is NULL afterwards if it was taken.
+ * [mailbox] */
+ptrdiff_t ws_server_publish(struct ws_server *s, struct ws_slice name, struct ws_payload *payload,
+                            const struct ws_conn *exclude);
+/* A key for ws_payload: never 0. Two names share one by chance only, which nobody can arrange. */
+uint64_t ws_server_key(const struct ws_server *s, struct ws_slice name);
+
+uint64_t ws_conn_id(const struct ws_conn *c); /* [snapshot] */
+/* Messages to it that were dropped or replaced by a policy or a key. [snapshot] */
+uint64_t ws_conn_dropped(const struct ws_conn *c);
 bool ws_conn_is_open(const struct ws_conn *c);   /* [snapshot] */
 size_t ws_conn_backlog(const struct ws_conn *c); /* bytes queued, posted ones included [snapshot] */
 void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out); /* [snapshot] */

@@ -4,7 +4,9 @@
 
 #include "convert.h"
 #include "errors.h"
+#include "json_codec.h"
 #include "stream_type.h"
+#include "topic_methods.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -48,23 +50,61 @@ PyObject *ws_conn_type_send(struct ws_conn_object *self, struct ws_convert_paylo
     return NULL;
 }
 
+static const char *const send_names[] = {"data", "key", NULL};
+
+static PyObject *send_with_key(struct ws_conn_object *self, struct ws_convert_payload *p,
+                               PyObject *key) {
+    if (ws_convert_key(self->server->core, key, &p->payload.key) == 0)
+        return ws_conn_type_send(self, p);
+    ws_convert_payload_fini(p);
+    return NULL;
+}
+
 PyDoc_STRVAR(send_doc,
-"send($self, data, /)\n--\n\n"
+"send($self, data, /, *, key=None)\n--\n\n"
 "Queue one message: a str as text, bytes, bytearray, memoryview, array or any other\n"
 "buffer as binary (RFC 6455 section 5.6). An array's memory is sent as it lies; of a\n"
 "memoryview with gaps, its items without them.\n\n"
 "True: queued. False: slow down, because more than high_water bytes now wait (on_drain\n"
 "tells when they have gone), or because the message was dropped: the peer has gone, or\n"
-"max_backlog was reached.\n\n"
+"max_backlog was reached (see backlog_policy).\n\n"
+"key, a str: while the peer is slow, a message that waits for it gives way to a newer one\n"
+"of the same key, which takes its place: it gets the latest price and not all of them.\n\n"
 "ConnectionClosed after close() or once on_close has begun; TypeError for any other\n"
 "object; UnicodeEncodeError for a str with lone surrogates.\n\n"
 "bytes and str of 16 KiB and more are sent from where they lie, without a copy.\n\n"
 "Mailbox: any thread may call it.");
 
-static PyObject *conn_send(struct ws_conn_object *self, PyObject *data) {
+static PyObject *conn_send(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
+                           PyObject *keywords) {
+    PyObject *values[2] = {NULL, NULL};
     struct ws_convert_payload p;
-    if (ws_convert_payload_init(&p, "send", data) < 0) return NULL;
-    return ws_conn_type_send(self, &p);
+    if (n == 1 && !keywords) { /* nearly always */
+        values[0] = args[0];
+    } else if (ws_convert_arguments("send", send_names, 1, 1, args, n, keywords, values) < 0) {
+        return NULL;
+    }
+    if (ws_convert_payload_init(&p, "send", values[0]) < 0) return NULL;
+    return send_with_key(self, &p, values[1]);
+}
+
+PyDoc_STRVAR(send_json_doc,
+"send_json($self, obj, /, *, key=None)\n--\n\n"
+"send() of an object as JSON text (RFC 8259), made by json_dumps, an option of Server. What\n"
+"that raises is raised: TypeError or ValueError for what JSON does not have.\n\n"
+"Mailbox: any thread may call it.");
+
+static PyObject *conn_send_json(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
+                                PyObject *keywords) {
+    PyObject *values[2] = {NULL, NULL};
+    struct ws_convert_payload p;
+    if (ws_convert_arguments("send_json", send_names, 1, 1, args, n, keywords, values) < 0)
+        return NULL;
+    PyObject *text = ws_json_codec_dump(self->server, values[0], &p);
+    if (!text) return NULL;
+    PyObject *sent = send_with_key(self, &p, values[1]);
+    Py_DECREF(text);
+    return sent;
 }
 
 PyDoc_STRVAR(ping_doc,
@@ -203,6 +243,11 @@ static PyObject *get_backlog(struct ws_conn_object *self, void *closure) {
     return PyLong_FromSize_t(ws_conn_backlog(self->core));
 }
 
+static PyObject *get_dropped(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return PyLong_FromUnsignedLongLong(ws_conn_dropped(self->core));
+}
+
 static PyObject *get_latency(struct ws_conn_object *self, void *closure) {
     (void)closure;
     int64_t us = ws_conn_get_latency_us(self->core);
@@ -308,7 +353,15 @@ static void conn_dealloc(struct ws_conn_object *self) {
 }
 
 static PyMethodDef methods[] = {
-    {"send", (PyCFunction)conn_send, METH_O, send_doc},
+    {"send", (PyCFunction)(void (*)(void))conn_send, METH_FASTCALL | METH_KEYWORDS, send_doc},
+    {"send_json", (PyCFunction)(void (*)(void))conn_send_json, METH_FASTCALL | METH_KEYWORDS,
+     send_json_doc},
+    {"subscribe", (PyCFunction)(void (*)(void))ws_topic_methods_subscribe,
+     METH_FASTCALL | METH_KEYWORDS, ws_topic_methods_subscribe_doc},
+    {"unsubscribe", (PyCFunction)(void (*)(void))ws_topic_methods_unsubscribe,
+     METH_FASTCALL | METH_KEYWORDS, ws_topic_methods_unsubscribe_doc},
+    {"publish", (PyCFunction)(void (*)(void))ws_topic_methods_conn_publish,
+     METH_FASTCALL | METH_KEYWORDS, ws_topic_methods_conn_publish_doc},
     {"ping", (PyCFunction)(void (*)(void))conn_ping, METH_FASTCALL, ping_doc},
     {"stream", (PyCFunction)(void (*)(void))conn_stream, METH_VARARGS | METH_KEYWORDS, stream_doc},
     {"close", (PyCFunction)(void (*)(void))conn_close, METH_VARARGS | METH_KEYWORDS, close_doc},
@@ -331,6 +384,9 @@ PyDoc_STRVAR(close_kind_doc,
 "str | None: why the connection ended: 'peer', 'local', 'error' (a handler raised, or there\n"
 "was no memory), 'eof', 'reset', 'protocol', 'limit' (sizes, rates, message_timeout),\n"
 "'backlog', 'shutdown', 'ping-timeout', 'idle' or 'stall'. None before. Snapshot.");
+PyDoc_STRVAR(dropped_doc,
+"int: messages to this connection that were dropped by backlog_policy, with the connection's\n"
+"end, or replaced by a newer one of the same key. Snapshot.");
 PyDoc_STRVAR(latency_doc,
 "float | None: seconds between the last ping of the server's own and its pong; None before\n"
 "the first one. Such pings are those of ping_interval and of ping() without data. Snapshot.");
@@ -356,6 +412,8 @@ static PyGetSetDef properties[] = {
     {"remote_address", (getter)get_remote_address, NULL, remote_address_doc, NULL},
     {"is_open", (getter)get_is_open, NULL, is_open_doc, NULL},
     {"backlog", (getter)get_backlog, NULL, backlog_doc, NULL},
+    {"dropped", (getter)get_dropped, NULL, dropped_doc, NULL},
+    {"topics", (getter)ws_topic_methods_conn_topics, NULL, ws_topic_methods_conn_topics_doc, NULL},
     {"latency", (getter)get_latency, NULL, latency_doc, NULL},
     {"subprotocol", (getter)get_subprotocol, NULL, subprotocol_doc, NULL},
     {"close_kind", (getter)get_close_kind, NULL, close_kind_doc, NULL},

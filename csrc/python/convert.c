@@ -56,6 +56,7 @@ static const struct counter counters[] = {
     {"sent", offsetof(struct ws_stats, sent)},
     {"dropped_received", offsetof(struct ws_stats, dropped_received)},
     {"dropped_sent", offsetof(struct ws_stats, dropped_sent)},
+    {"replaced", offsetof(struct ws_stats, replaced)},
     {"suppressed_lines", offsetof(struct ws_stats, suppressed_lines)},
 };
 
@@ -137,6 +138,7 @@ int ws_convert_payload_init(struct ws_convert_payload *p, const char *method, Py
     p->copy = NULL;
     p->payload.object = NULL;
     p->payload.part = WS_PART_WHOLE;
+    p->payload.key = 0;
     bool exact = false;
     if (PyUnicode_Check(data)) {
         /* An ASCII str's own memory; of another str a copy that it keeps. */
@@ -166,6 +168,55 @@ void ws_convert_payload_fini(struct ws_convert_payload *p) {
     p->copy = NULL;
 }
 
+/* ---- arguments ---- */
+
+int ws_convert_key(const struct ws_server *server, PyObject *key, uint64_t *out) {
+    Py_ssize_t len;
+    if (!key || key == Py_None) return 0;
+    if (!PyUnicode_Check(key)) {
+        PyErr_Format(PyExc_TypeError, "key must be a str or None, not %.100s",
+                     Py_TYPE(key)->tp_name);
+        return -1;
+    }
+    const char *utf8 = PyUnicode_AsUTF8AndSize(key, &len);
+    if (!utf8) return -1;
+    *out = ws_server_key(server, (struct ws_slice){utf8, (size_t)len});
+    return 0;
+}
+
+static Py_ssize_t find_name(const char *const *names, Py_ssize_t from, PyObject *keyword) {
+    for (Py_ssize_t i = from; names[i]; i++)
+        if (PyUnicode_CompareWithASCIIString(keyword, names[i]) == 0) return i;
+    return -1;
+}
+
+int ws_convert_arguments(const char *method, const char *const *names, Py_ssize_t n_places,
+                         Py_ssize_t n_needed, PyObject *const *args, Py_ssize_t n,
+                         PyObject *keywords, PyObject **values) {
+    if (n > n_places) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional arguments (%zd given)",
+                     method, n_places, n);
+        return -1;
+    }
+    if (n < n_needed) {
+        PyErr_Format(PyExc_TypeError, "%s() missing argument '%s'", method, names[n]);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) values[i] = args[i];
+    Py_ssize_t n_keywords = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+    for (Py_ssize_t i = 0; i < n_keywords; i++) {
+        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
+        Py_ssize_t at = find_name(names, n_places, keyword);
+        if (at < 0) {
+            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", method,
+                         keyword);
+            return -1;
+        }
+        values[at] = args[n + i];
+    }
+    return 0;
+}
+
 /* ---- options ---- */
 
 enum option_kind {
@@ -175,6 +226,7 @@ enum option_kind {
     OPTION_INT,
     OPTION_BOOL,
     OPTION_STRATEGY,
+    OPTION_POLICY,
     OPTION_ALLOW,
     OPTION_NAMES,
 };
@@ -205,6 +257,8 @@ static const struct option options_table[] = {
     {"drop_headers", OPTION_BOOL, offsetof(struct ws_options, drop_headers)},
     {"high_water", OPTION_SIZE, offsetof(struct ws_options, high_water)},
     {"max_backlog", OPTION_SIZE, offsetof(struct ws_options, max_backlog)},
+    {"backlog_policy", OPTION_POLICY, offsetof(struct ws_options, backlog_policy)},
+    {"max_topics", OPTION_U32, offsetof(struct ws_options, max_topics)},
     {"max_connections", OPTION_U32, offsetof(struct ws_options, max_connections)},
     {"listen_backlog", OPTION_INT, offsetof(struct ws_options, listen_backlog)},
     {"strategy", OPTION_STRATEGY, offsetof(struct ws_options, strategy)},
@@ -220,6 +274,12 @@ static const char *const strategies[] = {
     [WS_STRATEGY_EPOLL] = "epoll",
 };
 
+static const char *const policies[] = {
+    [WS_BACKLOG_CLOSE] = "close",
+    [WS_BACKLOG_DROP_NEWEST] = "drop-newest",
+    [WS_BACKLOG_DROP_OLDEST] = "drop-oldest",
+};
+
 const char *ws_convert_strategy_name(enum ws_strategy strategy) {
     return strategies[strategy];
 }
@@ -233,17 +293,27 @@ static int read_number(const struct option *option, PyObject *value, unsigned lo
     return -1;
 }
 
-static int read_strategy(PyObject *value, enum ws_strategy *out) {
-    const char *name = PyUnicode_AsUTF8(value);
-    if (!name) return -1;
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(strategies); i++) {
-        if (strcmp(name, strategies[i]) == 0) {
-            *out = (enum ws_strategy)i;
-            return 0;
-        }
-    }
-    PyErr_Format(PyExc_ValueError, "option strategy is unknown: %R", value);
+/* Which of the words it is, or -1 with an exception set. */
+static int read_word(const struct option *option, PyObject *value, const char *const *words,
+                     int n) {
+    const char *word = PyUnicode_AsUTF8(value);
+    if (!word) return -1;
+    for (int i = 0; i < n; i++)
+        if (strcmp(word, words[i]) == 0) return i;
+    PyErr_Format(PyExc_ValueError, "option %s is unknown: %R", option->name, value);
     return -1;
+}
+
+static int read_strategy(const struct option *option, PyObject *value, enum ws_strategy *out) {
+    int i = read_word(option, value, strategies, (int)Py_ARRAY_LENGTH(strategies));
+    if (i >= 0) *out = (enum ws_strategy)i;
+    return i < 0 ? -1 : 0;
+}
+
+static int read_policy(const struct option *option, PyObject *value, enum ws_backlog_policy *out) {
+    int i = read_word(option, value, policies, (int)Py_ARRAY_LENGTH(policies));
+    if (i >= 0) *out = (enum ws_backlog_policy)i;
+    return i < 0 ? -1 : 0;
 }
 
 /* The items are to be freed by PyMem_Free, also after an error. */
@@ -306,7 +376,8 @@ static int read_option(const struct option *option, PyObject *value, struct ws_o
         if (read_number(option, value, INT_MAX, &number) < 0) return -1;
         *(int *)place = (int)number;
         return 0;
-    case OPTION_STRATEGY: return read_strategy(value, place);
+    case OPTION_STRATEGY: return read_strategy(option, value, place);
+    case OPTION_POLICY: return read_policy(option, value, place);
     case OPTION_ALLOW: return read_allow(option, value, place);
     case OPTION_NAMES: {
         struct ws_names *names = place;

@@ -8,6 +8,10 @@
 #include "conn_type.h"
 #include "convert.h"
 #include "errors.h"
+#include "json_codec.h"
+#include "timer_type.h"
+
+#include <string.h>
 
 /* Arguments of one call; the free place in front lets a bound method put its self there. */
 struct call {
@@ -124,8 +128,39 @@ static void on_open(void *user, struct ws_conn *core) {
     Py_DECREF(conn);
 }
 
+/* RFC 6455 section 7.4.1: 1007 is for "data within a message that was not consistent with the type
+ * of the message", 1003 for "a type of data it cannot accept". */
+static void refuse_message(struct ws_conn_object *conn, uint16_t code, const char *why) {
+    ws_conn_close(conn->core, code, (struct ws_slice){why, strlen(why)}, WS_CLOSE_PROTOCOL);
+}
+
+/* A message where on_json is set: texts are its, the rest is on_message's, if there is one. */
+static void on_json(struct ws_conn_object *conn, const struct ws_message *message) {
+    PyObject *handler = conn->server->handlers[WS_HANDLER_JSON];
+    if (!message->text) {
+        Py_XDECREF((PyObject *)message->object);
+        refuse_message(conn, 1003, "JSON text is expected");
+        return;
+    }
+    PyObject *text = ws_convert_message(message);
+    PyObject *value = text ? ws_json_codec_load(conn->server, text) : NULL;
+    struct call call = {.args = {(PyObject *)conn, value}};
+    if (text && !value && !PyErr_Occurred()) refuse_message(conn, 1007, "this is not JSON");
+    else if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, WS_HANDLER_JSON);
+    Py_XDECREF(text);
+    Py_XDECREF(value);
+}
+
 static void on_message(void *user, struct ws_conn *core, const struct ws_message *message) {
     struct ws_server_object *server = user;
+    if (server->handlers[WS_HANDLER_JSON] &&
+        (message->text || !server->handlers[WS_HANDLER_MESSAGE])) {
+        struct ws_conn_object *conn = get_conn(core);
+        if (conn) on_json(conn, message);
+        else Py_XDECREF((PyObject *)message->object);
+        Py_XDECREF((PyObject *)conn);
+        return;
+    }
     PyObject *handler = server->handlers[WS_HANDLER_MESSAGE];
     struct ws_conn_object *conn = handler ? get_conn(core) : NULL;
     if (!conn) {
@@ -191,6 +226,19 @@ static void on_pong(void *user, struct ws_conn *core, struct ws_slice data) {
     call_with_data(user, WS_HANDLER_PONG, core, data);
 }
 
+static void on_call(void *user, void *object, bool called, bool done) {
+    struct ws_server_object *server = user;
+    PyObject *timer = Py_NewRef((PyObject *)object);
+    if (!ws_timer_type_called(timer, called, done)) {
+        PyObject *exc = take_exception(server);
+        PyObject *log = server->state->log_call_error;
+        struct call call = {.args = {timer, exc}};
+        if (exc && !call_handler(log, &call, 2)) ws_errors_drop(log);
+        Py_XDECREF(exc);
+    }
+    Py_DECREF(timer);
+}
+
 static void on_log(void *user, enum ws_log level, struct ws_slice line) {
     struct ws_server_object *server = user;
     PyObject *handler = Py_XNewRef(server->handlers[WS_HANDLER_LOG]);
@@ -248,6 +296,7 @@ const struct ws_handlers ws_events_handlers = {
     .on_drain = on_drain,
     .on_ping = on_ping,
     .on_pong = on_pong,
+    .on_call = on_call,
     .on_log = on_log,
     .new_buffer = new_buffer,
     .release = release,

@@ -3,6 +3,7 @@
 #include "server_type.h"
 #include "state.h"
 #include "stream_type.h"
+#include "timer_type.h"
 
 /* New reference to an attribute of a module, or NULL with an exception set. */
 static PyObject *import_from(const char *module_name, const char *name) {
@@ -19,12 +20,16 @@ static int module_exec(PyObject *module) {
     if (!state->connection_closed) return -1;
     state->log_handler_error = import_from("wspy.errors", "log_handler_error");
     if (!state->log_handler_error) return -1;
+    state->log_call_error = import_from("wspy.errors", "log_call_error");
+    if (!state->log_call_error) return -1;
     state->headers_class = import_from("wspy.headers", "Headers");
     if (!state->headers_class) return -1;
     state->conn_type = (PyTypeObject *)ws_conn_type_new(module);
     if (!state->conn_type || PyModule_AddType(module, state->conn_type) < 0) return -1;
     state->stream_type = (PyTypeObject *)ws_stream_type_new(module);
     if (!state->stream_type || PyModule_AddType(module, state->stream_type) < 0) return -1;
+    state->timer_type = (PyTypeObject *)ws_timer_type_new(module);
+    if (!state->timer_type || PyModule_AddType(module, state->timer_type) < 0) return -1;
     state->server_type = (PyTypeObject *)ws_server_type_new(module);
     if (!state->server_type || PyModule_AddType(module, state->server_type) < 0) return -1;
     return 0;
@@ -35,8 +40,10 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->server_type);
     Py_VISIT(state->conn_type);
     Py_VISIT(state->stream_type);
+    Py_VISIT(state->timer_type);
     Py_VISIT(state->connection_closed);
     Py_VISIT(state->log_handler_error);
+    Py_VISIT(state->log_call_error);
     Py_VISIT(state->headers_class);
     return 0;
 }
@@ -46,8 +53,10 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->server_type);
     Py_CLEAR(state->conn_type);
     Py_CLEAR(state->stream_type);
+    Py_CLEAR(state->timer_type);
     Py_CLEAR(state->connection_closed);
     Py_CLEAR(state->log_handler_error);
+    Py_CLEAR(state->log_call_error);
     Py_CLEAR(state->headers_class);
     return 0;
 }

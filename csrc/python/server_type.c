@@ -7,6 +7,8 @@
 #include "convert.h"
 #include "errors.h"
 #include "events.h"
+#include "timer_type.h"
+#include "topic_methods.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -16,7 +18,7 @@
 static const char *const slot_names[WS_HANDLER_COUNT] = {
     [WS_HANDLER_OPEN] = "open",   [WS_HANDLER_MESSAGE] = "message", [WS_HANDLER_CLOSE] = "close",
     [WS_HANDLER_DRAIN] = "drain", [WS_HANDLER_PING] = "ping",       [WS_HANDLER_PONG] = "pong",
-    [WS_HANDLER_ERROR] = "error", [WS_HANDLER_LOG] = "log",
+    [WS_HANDLER_ERROR] = "error", [WS_HANDLER_LOG] = "log",         [WS_HANDLER_JSON] = "json",
 };
 
 const char *ws_server_type_slot_name(enum ws_handler_slot slot) {
@@ -25,13 +27,13 @@ const char *ws_server_type_slot_name(enum ws_handler_slot slot) {
 
 /* ---- checks: false with an exception set ---- */
 
-static bool has_core(const struct ws_server_object *self) {
+bool ws_server_type_has_core(const struct ws_server_object *self) {
     if (!self->core) PyErr_SetString(PyExc_RuntimeError, "Server.__init__ was not called");
     return self->core != NULL;
 }
 
 static bool is_new(const struct ws_server_object *self, const char *otherwise) {
-    if (!has_core(self)) return false;
+    if (!ws_server_type_has_core(self)) return false;
     if (self->phase == WS_SERVER_NEW) return true;
     if (self->phase == WS_SERVER_BINDING) otherwise = "another thread is binding this Server";
     if (self->phase == WS_SERVER_ABANDONED) {
@@ -41,22 +43,31 @@ static bool is_new(const struct ws_server_object *self, const char *otherwise) {
     return false;
 }
 
+bool ws_server_type_may_call(const struct ws_server_object *self) {
+    if (!ws_server_type_has_core(self)) return false;
+    if (self->phase != WS_SERVER_ENDED && self->phase != WS_SERVER_ABANDONED) return true;
+    PyErr_SetString(PyExc_RuntimeError, "the server has run: no call would be made");
+    return false;
+}
+
 /* ---- making and freeing ---- */
 
 PyDoc_STRVAR(server_doc,
-"Server(options, /)\n--\n\n"
-"The base of wspy.Server: a core server and its loop.\n\n"
+"Server(options, json_dumps, json_loads, /)\n--\n\n"
+"The base of wspy.Server: a core server and its loop. json_dumps(obj) gives JSON text as str\n"
+"or bytes, json_loads(text) takes a str and raises ValueError for what is not JSON.\n\n"
 "options is a dict of validated values, one for each field of struct ws_options (ws.h):\n"
 "sizes in bytes, times in milliseconds (0: none), strategy a str, origins and hosts None\n"
 "(the default rule), '*' or a list of str. A missing or unknown key is a TypeError.");
 
 static int server_init(struct ws_server_object *self, PyObject *args, PyObject *kwargs) {
-    PyObject *dict; /* borrowed */
+    PyObject *dict, *json_dumps, *json_loads; /* borrowed */
     if (kwargs && PyDict_GET_SIZE(kwargs) > 0) {
         PyErr_SetString(PyExc_TypeError, "Server() takes no keyword arguments");
         return -1;
     }
-    if (!PyArg_ParseTuple(args, "O!:Server", &PyDict_Type, &dict)) return -1;
+    if (!PyArg_ParseTuple(args, "O!OO:Server", &PyDict_Type, &dict, &json_dumps, &json_loads))
+        return -1;
     if (self->core) {
         PyErr_SetString(PyExc_RuntimeError, "Server.__init__ was called before");
         return -1;
@@ -70,6 +81,8 @@ static int server_init(struct ws_server_object *self, PyObject *args, PyObject *
             PyErr_NoMemory();
             result = -1;
         }
+        Py_XSETREF(self->json_dumps, Py_NewRef(json_dumps));
+        Py_XSETREF(self->json_loads, Py_NewRef(json_loads));
     }
     ws_convert_options_fini(&options);
     return result;
@@ -79,12 +92,17 @@ static int server_traverse(struct ws_server_object *self, visitproc visit, void 
     Py_VISIT(Py_TYPE(self));
     for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_VISIT(self->handlers[i]);
     Py_VISIT(self->failure);
-    return 0;
+    Py_VISIT(self->json_dumps);
+    Py_VISIT(self->json_loads);
+    return ws_timer_type_visit_all(self, visit, arg);
 }
 
 static int server_clear(struct ws_server_object *self) {
     for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_CLEAR(self->handlers[i]);
     Py_CLEAR(self->failure);
+    Py_CLEAR(self->json_dumps);
+    Py_CLEAR(self->json_loads);
+    ws_timer_type_drop_all(self);
     return 0;
 }
 
@@ -200,7 +218,7 @@ static void want_control(const struct ws_server_object *self) {
 
 PyDoc_STRVAR(set_handler_doc,
 "_set_handler($self, name, handler, /)\n--\n\n"
-"Set what is called for an event: open(conn), message(conn, message), close(conn, code,\n"
+"Set what is called for an event: open(conn), message(conn, message), json(conn, obj), close(conn, code,\n"
 "reason), drain(conn), ping(conn, data), pong(conn, data), error(conn, exception),\n"
 "log(level, line); None: nothing. It may be replaced at any time. TypeError if it cannot be called. Snapshot.");
 
@@ -239,7 +257,8 @@ PyDoc_STRVAR(set_log_level_doc,
 
 static PyObject *server_set_log_level(struct ws_server_object *self, PyObject *args) {
     int level;
-    if (!PyArg_ParseTuple(args, "i:_set_log_level", &level) || !has_core(self)) return NULL;
+    if (!PyArg_ParseTuple(args, "i:_set_log_level", &level) || !ws_server_type_has_core(self))
+        return NULL;
     ws_server_set_log_level(self->core, level);
     Py_RETURN_NONE;
 }
@@ -316,7 +335,7 @@ PyDoc_STRVAR(stop_doc,
 
 static PyObject *server_stop(struct ws_server_object *self, PyObject *ignored) {
     (void)ignored;
-    if (!has_core(self)) return NULL;
+    if (!ws_server_type_has_core(self)) return NULL;
     ws_server_stop(self->core);
     Py_RETURN_NONE;
 }
@@ -328,7 +347,7 @@ PyDoc_STRVAR(abandon_doc,
 
 static PyObject *server_abandon(struct ws_server_object *self, PyObject *ignored) {
     (void)ignored;
-    if (!has_core(self)) return NULL;
+    if (!ws_server_type_has_core(self)) return NULL;
     ws_server_abandon(self->core);
     ws_events_forget(self);
     if (self->phase == WS_SERVER_NEW) self->phase = WS_SERVER_ABANDONED;
@@ -342,7 +361,7 @@ PyDoc_STRVAR(get_doc,
 "The open connection with that id, or None. Snapshot.");
 
 static PyObject *server_get(struct ws_server_object *self, PyObject *conn_id) {
-    if (!has_core(self)) return NULL;
+    if (!ws_server_type_has_core(self)) return NULL;
     if (!PyLong_Check(conn_id)) {
         return PyErr_Format(PyExc_TypeError, "get() takes an int, not %.100s",
                             Py_TYPE(conn_id)->tp_name);
@@ -361,12 +380,12 @@ static PyObject *server_get(struct ws_server_object *self, PyObject *conn_id) {
 PyDoc_STRVAR(stats_doc,
 "stats($self, /)\n--\n\n"
 "Counters since the start: accepted, shed (answered 503), refused (handshakes), opened,\n"
-"closed, received and sent messages, dropped_received, dropped_sent, suppressed_lines (of\n"
-"the log). Snapshot.");
+"closed, received and sent messages, dropped_received, dropped_sent, replaced (by a newer\n"
+"message of the same key), suppressed_lines (of the log). Snapshot.");
 
 static PyObject *server_stats(struct ws_server_object *self, PyObject *ignored) {
     (void)ignored;
-    if (!has_core(self)) return NULL;
+    if (!ws_server_type_has_core(self)) return NULL;
     struct ws_stats stats;
     ws_server_get_stats(self->core, &stats);
     return ws_convert_stats(&stats);
@@ -374,19 +393,19 @@ static PyObject *server_stats(struct ws_server_object *self, PyObject *ignored) 
 
 static PyObject *get_port(struct ws_server_object *self, void *closure) {
     (void)closure;
-    return has_core(self) ? PyLong_FromLong(ws_server_get_port(self->core)) : NULL;
+    return ws_server_type_has_core(self) ? PyLong_FromLong(ws_server_get_port(self->core)) : NULL;
 }
 
 static PyObject *get_strategy(struct ws_server_object *self, void *closure) {
     (void)closure;
-    return has_core(self) ? PyUnicode_FromString(self->strategy) : NULL;
+    return ws_server_type_has_core(self) ? PyUnicode_FromString(self->strategy) : NULL;
 }
 
 /* The set changes in dispatch only, and nothing in here lets another thread or a handler run once
  * the list is there. */
 static PyObject *get_connections(struct ws_server_object *self, void *closure) {
     (void)closure;
-    if (!has_core(self)) return NULL;
+    if (!ws_server_type_has_core(self)) return NULL;
     PyObject *list = PyList_New(0);
     if (!list) return NULL;
     struct ws_conn *core = NULL;
@@ -410,6 +429,11 @@ static int server_bool(struct ws_server_object *self) {
     return 1;
 }
 
+#define FAST(name, function)                                                                       \
+    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, function##_doc}
+#define FAST_KEYWORDS(name, function)                                                              \
+    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, function##_doc}
+
 static PyMethodDef methods[] = {
     {"_bind_tcp", (PyCFunction)server_bind_tcp, METH_VARARGS, bind_tcp_doc},
     {"_bind_unix", (PyCFunction)server_bind_unix, METH_VARARGS, bind_unix_doc},
@@ -420,6 +444,15 @@ static PyMethodDef methods[] = {
     {"_run", (PyCFunction)server_run, METH_VARARGS, run_doc},
     {"stop", (PyCFunction)server_stop, METH_NOARGS, stop_doc},
     {"_abandon", (PyCFunction)server_abandon, METH_NOARGS, abandon_doc},
+    FAST_KEYWORDS("publish", ws_topic_methods_publish),
+    FAST_KEYWORDS("publish_json", ws_topic_methods_publish_json),
+    FAST_KEYWORDS("broadcast", ws_topic_methods_broadcast),
+    {"subscribers", (PyCFunction)ws_topic_methods_subscribers, METH_O,
+     ws_topic_methods_subscribers_doc},
+    {"topics", (PyCFunction)ws_topic_methods_topics, METH_NOARGS, ws_topic_methods_topics_doc},
+    FAST("call_soon", ws_timer_type_call_soon),
+    FAST("call_later", ws_timer_type_call_later),
+    FAST("every", ws_timer_type_every),
     {"get", (PyCFunction)server_get, METH_O, get_doc},
     {"stats", (PyCFunction)server_stats, METH_NOARGS, stats_doc},
     {NULL, NULL, 0, NULL},

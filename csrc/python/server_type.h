@@ -10,6 +10,7 @@
 enum ws_handler_slot {
     WS_HANDLER_OPEN,
     WS_HANDLER_MESSAGE,
+    WS_HANDLER_JSON,
     WS_HANDLER_CLOSE,
     WS_HANDLER_DRAIN,
     WS_HANDLER_PING,
@@ -33,11 +34,18 @@ struct ws_server_object {
     struct ws_server *core;                     /* owned; NULL before __init__ */
     PyObject *handlers[WS_HANDLER_COUNT];       /* owned; NULL: not set */
     PyObject *failure;                          /* owned: what _run will raise, or NULL */
+    PyObject *json_dumps, *json_loads;          /* owned; set by __init__ */
+    struct ws_timer_object *timers;             /* owned: those that wait, linked by next */
+    size_t n_timers;
     PyObject *weakrefs;
     const char *strategy; /* static: the one asked for, then the one in use */
     enum ws_server_phase phase;
 };
 
+/* Whether __init__ was called; else RuntimeError is set. */
+bool ws_server_type_has_core(const struct ws_server_object *self);
+/* Whether calls may be asked for; else RuntimeError is set. */
+bool ws_server_type_may_call(const struct ws_server_object *self);
 /* "open", "message", ...: what _set_handler takes and log_handler_error gets. */
 const char *ws_server_type_slot_name(enum ws_handler_slot slot);
 /* New reference, or NULL with an exception set. */

@@ -11,8 +11,10 @@ struct ws_state {
     PyTypeObject *server_type;
     PyTypeObject *conn_type;
     PyTypeObject *stream_type;
+    PyTypeObject *timer_type;
     PyObject *connection_closed; /* wspy.errors.ConnectionClosed(code, reason) */
     PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc) */
+    PyObject *log_call_error;    /* wspy.errors.log_call_error(timer, exc) */
     PyObject *headers_class;     /* wspy.headers.Headers(list of (name, value)) */
 };
 

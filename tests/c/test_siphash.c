@@ -1,5 +1,5 @@
-/* test_siphash.c: the vectors of the paper's appendix and of its reference implementation, and bytes
- * at a page's end. */
+/* test_siphash.c: the vectors of the paper's appendix and of its reference implementation, and
+ * bytes at a page's end. */
 #include "siphash.h"
 
 #include "check.h"

@@ -74,8 +74,10 @@ static void test_topic_names(void) {
 }
 
 static void test_topic_pattern_names(void) {
-    static const char *const good[] = {"a", "#", "+", "/", "+/+", "a/+/b", "a/#", "/#", "+/#", "$SYS/#"};
-    static const char *const bad[] = {"", "a#", "#/a", "a/#/b", "a+", "+a/b", "a/b+", "##", "++", "a\n/+"};
+    static const char *const good[] = {"a",     "#",   "+",  "/",   "+/+",
+                                       "a/+/b", "a/#", "/#", "+/#", "$SYS/#"};
+    static const char *const bad[] = {"",     "a#",   "#/a", "a/#/b", "a+",
+                                      "+a/b", "a/b+", "##",  "++",    "a\n/+"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         CHECK(ws_topic_pattern_is_valid(slice(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -129,7 +131,8 @@ static void test_topic_leave_in_visit(void) {
         for (int i = 0; i < PEERS; i++) {
             subscribe(i, "a/b");
             watch(i, "a/+");
-            if (i == who) watch(i, "a/#"); /* a topic that goes with it, in the midst of the visit */
+            if (i == who)
+                watch(i, "a/#"); /* a topic that goes with it, in the midst of the visit */
         }
         leaver = &peers[who];
         CHECK_EQ(publish("a/b"), PEERS);

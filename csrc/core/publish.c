@@ -1,0 +1,249 @@
+/* publish.c: messages for many: to a topic's subscribers, or to everybody; and who subscribes.
+ *
+ * Subscriptions change on any thread, at once, under the lock of the topics. Messages are numbered
+ * under it, so that all subscribers see one order: the owner thread delivers at once, after what
+ * others have posted; other threads post. A subscription that is younger than a posted message does
+ * not get it. */
+#include "loop.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALL_MAX 4096 /* frames up to this go into the arena */
+
+/* ---- subscriptions ---- */
+
+int ws_conn_subscribe(struct ws_conn *c, struct ws_slice name, bool pattern) {
+    struct ws_tick *t = c->tick;
+    uint32_t max = t->options->max_topics;
+    int done = WS_ERR_CLOSED;
+    if (!(pattern ? ws_topic_pattern_is_valid(name) : ws_topic_name_is_valid(name)))
+        return WS_ERR_ARGUMENT;
+    ws_tick_lock_topics(t);
+    /* Whoever closes it publishes that first and leaves then: no subscription stays behind. */
+    if (ws_conn_is_open(c)) {
+        done = ws_topic_subscribe(&t->topics, &c->subscriber, name, pattern);
+        if (done == 1 && max && c->subscriber.n > max) {
+            ws_topic_unsubscribe(&t->topics, &c->subscriber, name, pattern);
+            done = WS_ERR_LIMIT;
+        }
+    }
+    ws_tick_unlock_topics(t);
+    return done;
+}
+
+int ws_conn_unsubscribe(struct ws_conn *c, struct ws_slice name, bool pattern) {
+    struct ws_tick *t = c->tick;
+    ws_tick_lock_topics(t);
+    int done = ws_topic_unsubscribe(&t->topics, &c->subscriber, name, pattern);
+    ws_tick_unlock_topics(t);
+    return done;
+}
+
+void ws_conn_leave(struct ws_conn *c) {
+    ws_tick_lock_topics(c->tick);
+    ws_topic_leave(&c->tick->topics, &c->subscriber);
+    ws_tick_unlock_topics(c->tick);
+}
+
+static int append_topic(struct ws_buf *out, const struct ws_topic *topic) {
+    struct ws_slice name = ws_topic_name(topic);
+    uint8_t head[2] = {ws_topic_is_pattern(topic), (uint8_t)name.len};
+    if (ws_buf_append(out, head, sizeof head) < 0) return WS_ERR_MEMORY;
+    return ws_buf_append(out, name.data, name.len);
+}
+
+int ws_conn_get_topics(struct ws_conn *c, struct ws_buf *out) {
+    int err = 0;
+    ws_tick_lock_topics(c->tick);
+    for (struct ws_subscription *s = c->subscriber.first; s && err == 0; s = s->next)
+        err = append_topic(out, s->topic);
+    ws_tick_unlock_topics(c->tick);
+    return err;
+}
+
+int ws_server_get_topics(struct ws_server *s, struct ws_buf *out) {
+    struct ws_tick *t = &ws_server_loop(s)->tick;
+    const struct ws_topic *topic = NULL;
+    int err = 0;
+    ws_tick_lock_topics(t);
+    while (err == 0 && (topic = ws_topics_next_topic(&t->topics, topic))) {
+        uint64_t n = ws_topic_subscribers(topic);
+        err = ws_buf_append(out, &n, sizeof n);
+        if (err == 0) err = append_topic(out, topic);
+    }
+    ws_tick_unlock_topics(t);
+    return err;
+}
+
+ptrdiff_t ws_server_count_subscribers(struct ws_server *s, struct ws_slice name) {
+    struct ws_tick *t = &ws_server_loop(s)->tick;
+    if (!ws_topic_name_is_valid(name)) return WS_ERR_ARGUMENT;
+    ws_tick_lock_topics(t);
+    ptrdiff_t n = ws_topic_visit(&t->topics, name, UINT64_MAX, NULL, NULL);
+    ws_tick_unlock_topics(t);
+    return n;
+}
+
+uint64_t ws_server_key(const struct ws_server *s, struct ws_slice name) {
+    const struct ws_tick *t = &ws_server_loop((struct ws_server *)(uintptr_t)s)->tick;
+    uint64_t key = ws_siphash(&t->topics.key, name.data, name.len);
+    return key ? key : 1;
+}
+
+/* ---- delivery: owner thread, with the lock ---- */
+
+struct delivery {
+    struct ws_shared shared;
+    uint64_t exclude;  /* id of a connection, or 0 */
+    ptrdiff_t n;       /* receivers */
+    bool only_counted; /* nothing is delivered */
+};
+
+static void deliver_to(struct delivery *d, struct ws_conn *c) {
+    if (c->node.id == d->exclude) return;
+    d->n++;
+    if (!d->only_counted) ws_conn_deliver(c, &d->shared);
+}
+
+static void on_visit(void *ctx, struct ws_subscriber *who) {
+    char *at = (char *)who - offsetof(struct ws_conn, subscriber);
+    deliver_to(ctx, (struct ws_conn *)(void *)at);
+}
+
+/* The set of connections changes only when on_close has been called, not here. */
+static ptrdiff_t visit_all(struct ws_tick *t, struct delivery *d) {
+    for (struct ws_registry_node *node = t->registry.first; node; node = node->next)
+        if (ws_conn_is_open(ws_conn_of_node(node))) deliver_to(d, ws_conn_of_node(node));
+    return d->n;
+}
+
+/* d->n, or WS_ERR_MEMORY. */
+static ptrdiff_t visit(struct ws_tick *t, struct ws_slice name, uint64_t sequence,
+                       struct delivery *d) {
+    if (!name.data) return visit_all(t, d);
+    ptrdiff_t met = ws_topic_visit(&t->topics, name, sequence, on_visit, d);
+    return met < 0 ? met : d->n;
+}
+
+void ws_publish_apply(struct ws_loop *l, struct ws_mail *mail) {
+    struct ws_tick *t = &l->tick;
+    struct delivery d = {
+        .exclude = mail->exclude,
+        .shared = {.msg = mail->msg, .len = ws_msg_size(mail->msg), .key = mail->key}};
+    atomic_fetch_sub_explicit(&t->posted, d.shared.len, memory_order_relaxed);
+    ws_tick_lock_topics(t);
+    if (visit(t, mail->topic, mail->sequence, &d) < 0) ws_count(&t->counters->dropped_sent, 1);
+    ws_tick_unlock_topics(t);
+    ws_queue_sink_unref(&t->released, mail->msg);
+}
+
+/* The frame goes into the arena once, if it is small, or into a block, which takes the object. */
+static int prepare(struct ws_tick *t, struct ws_shared *s, struct ws_payload *p) {
+    uint8_t header[WS_FRAME_HEADER_MAX];
+    struct ws_frame f = {
+        .fin = true, .opcode = p->text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY, .len = p->len};
+    size_t header_len = ws_frame_write(header, &f);
+    s->payload = p;
+    s->key = p->key;
+    s->len = header_len + p->len;
+    uint8_t *at = s->len <= SMALL_MAX && !p->object ? ws_arena_take(&t->out, s->len) : NULL;
+    if (at) {
+        memcpy(at, header, header_len);
+        if (p->len) memcpy(at + header_len, p->data, p->len);
+        s->at = at;
+        return 0;
+    }
+    s->msg = ws_conn_encode(p);
+    if (!s->msg) return WS_ERR_MEMORY;
+    p->object = NULL; /* the block's */
+    return 0;
+}
+
+static ptrdiff_t publish_here(struct ws_loop *l, struct ws_slice name, struct ws_payload *p,
+                              uint64_t exclude) {
+    struct ws_tick *t = &l->tick;
+    struct delivery d = {.exclude = exclude};
+    ws_tick_lock_topics(t);
+    ws_loop_take_mail(l); /* what others have published before goes first */
+    if (name.data && !ws_topic_is_known(&t->topics, name)) {
+        ws_tick_unlock_topics(t);
+        return 0;
+    }
+    ptrdiff_t n = prepare(t, &d.shared, p);
+    if (n == 0) n = visit(t, name, ws_topics_next(&t->topics), &d);
+    ws_tick_unlock_topics(t);
+    ws_queue_sink_unref(&t->released, d.shared.msg);
+    return n;
+}
+
+/* ---- other threads ---- */
+
+static struct ws_mail *new_mail(struct ws_slice name, struct ws_msg *msg) {
+    struct ws_mail *mail = calloc(1, sizeof *mail + name.len);
+    if (!mail) return NULL;
+    char *copy = (char *)(mail + 1);
+    if (name.len) memcpy(copy, name.data, name.len);
+    mail->kind = WS_MAIL_PUBLISH;
+    mail->msg = msg;
+    if (name.data) mail->topic = (struct ws_slice){copy, name.len};
+    return mail;
+}
+
+/* Whether the mailbox has room: its bytes are bounded, however many topics they are for. */
+static bool reserve_posted(struct ws_tick *t, size_t size) {
+    if (atomic_fetch_add_explicit(&t->posted, size, memory_order_relaxed) < WS_TICK_POSTED_MAX)
+        return true;
+    atomic_fetch_sub_explicit(&t->posted, size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->counters->lost_published, 1, memory_order_relaxed);
+    return false;
+}
+
+static ptrdiff_t count_receivers(struct ws_tick *t, struct ws_slice name, uint64_t exclude) {
+    struct delivery d = {.exclude = exclude, .only_counted = true};
+    if (name.data) return visit(t, name, UINT64_MAX, &d);
+    size_t n = atomic_load_explicit(&t->n_open, memory_order_relaxed);
+    return (ptrdiff_t)n - (exclude && n ? 1 : 0);
+}
+
+/* Takes mail, if it is posted. Number and place in the mailbox are given under one lock. */
+static ptrdiff_t post(struct ws_tick *t, struct ws_mail *mail) {
+    ws_tick_lock_topics(t);
+    ptrdiff_t n = count_receivers(t, mail->topic, mail->exclude);
+    if (n > 0) {
+        mail->sequence = ws_topics_next(&t->topics);
+        if (ws_mailbox_post(&t->mailbox, mail)) ws_wake_signal(&t->wake);
+    }
+    ws_tick_unlock_topics(t);
+    return n;
+}
+
+static ptrdiff_t publish_elsewhere(struct ws_tick *t, struct ws_slice name, struct ws_payload *p,
+                                   uint64_t exclude) {
+    struct ws_msg *msg = ws_conn_encode(p);
+    struct ws_mail *mail = msg ? new_mail(name, msg) : NULL;
+    ptrdiff_t n = WS_ERR_MEMORY;
+    if (mail) {
+        size_t size = ws_msg_size(msg);
+        mail->key = p->key;
+        mail->exclude = exclude;
+        n = reserve_posted(t, size) ? post(t, mail) : WS_ERR_LIMIT;
+        if (n > 0) {
+            p->object = NULL;
+            return n;
+        }
+        if (n != WS_ERR_LIMIT) atomic_fetch_sub_explicit(&t->posted, size, memory_order_relaxed);
+    }
+    free(mail);
+    if (msg) ws_msg_free(msg); /* the object stays the caller's */
+    return n;
+}
+
+ptrdiff_t ws_server_publish(struct ws_server *s, struct ws_slice name, struct ws_payload *payload,
+                            const struct ws_conn *exclude) {
+    struct ws_loop *l = ws_server_loop(s);
+    uint64_t id = exclude ? exclude->node.id : 0;
+    if (name.data && !ws_topic_name_is_valid(name)) return WS_ERR_ARGUMENT;
+    if (ws_tick_is_owner(&l->tick)) return publish_here(l, name, payload, id);
+    return publish_elsewhere(&l->tick, name, payload, id);
+}
