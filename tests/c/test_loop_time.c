@@ -49,8 +49,8 @@ static void test_server_no_ping_for_the_busy(void) {
     struct rig r;
     struct peer p, idle;
     rig_quick(&r);
-    r.options.ping_interval_ms = 200;
-    r.options.ping_timeout_ms = 300;
+    r.options.ping_interval_ms = 100;
+    r.options.ping_timeout_ms = 200;
     r.quiet = true;
     rig_begin(&r);
     peer_open(&r, &p);
@@ -83,7 +83,7 @@ static void test_server_message_timeout(void) {
         struct rig r;
         struct peer p;
         rig_quick(&r);
-        r.options.message_timeout_ms = 200;
+        r.options.message_timeout_ms = 100;
         rig_begin(&r);
         peer_open(&r, &p);
         peer_text(&p, "whole");
