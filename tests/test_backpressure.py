@@ -12,6 +12,7 @@ import pytest
 from conftest import Records, Servers
 from support import (
     BINARY,
+    CLOSE,
     MIB,
     PING,
     PONG,
@@ -62,6 +63,40 @@ def test_send_says_false_and_on_drain_follows(servers: Servers, connect: Connect
         assert get(recorder.drained) is conn
     wait_until(lambda: conn.backlog == 0)
     assert recorder.drained.empty()
+
+
+def test_what_waits_goes_before_the_drain(servers: Servers, connect: Connect) -> None:
+    """Who refills the queue at each drain would never hear what the peer says, nor its close."""
+    events: queue.Queue[str | bytes] = queue.Queue()
+
+    def fill(conn: wspy.Connection) -> None:
+        while conn.send(bytes(600)):
+            pass
+
+    def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        events.put(message)
+        if message == "go":
+            fill(conn)
+
+    def on_drain(conn: wspy.Connection) -> None:
+        events.put("drain")
+        fill(conn)
+
+    server = servers.run(
+        on_message=on_message,
+        on_drain=on_drain,
+        on_close=lambda conn, code, reason: events.put(f"close {code}"),
+        high_water=1000,
+    )
+    client = connect(server)
+    client.send_raw(text("go"), text("one"), text("two"))
+    assert [get(events) for _ in range(4)] == ["go", "one", "two", "drain"]
+    client.send_raw(text("three"), close_frame(4000))
+    frames = (client.read_frame() for _ in range(100_000))
+    assert next(f.payload for f in frames if f.opcode == CLOSE) == b"\x0f\xa0"
+    client.expect_end()
+    said = [event for event in events.queue if event != "drain"]
+    assert said == ["three", "close 4000"]
 
 
 def test_no_drain_without_a_false(servers: Servers, connect: Connect) -> None:

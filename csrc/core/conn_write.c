@@ -88,7 +88,8 @@ static void judge_backlog(struct ws_conn *c) {
         c->paused = true;
     } else if (ws_conn_cost(c) <= low) {
         c->paused = false;
-        if (c->wants_drain && !c->broken && !c->eof) {
+        /* What waits goes first: who refills the queue at each drain would never hear the peer. */
+        if (c->wants_drain && !c->lane && !c->broken && !c->eof) {
             struct ws_event ev = {.kind = WS_EVENT_DRAIN};
             c->wants_drain = false;
             ws_conn_event(c, &ev);
