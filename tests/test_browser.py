@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from browser import find_chromium, launch
+from machine import skip_unless
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
 
 from wspy.cli.chat import Limits, make_server
 from wspy.thread import ServerThread
-
-REQUIRED = os.environ.get("WSPY_REQUIRE_BROWSER") == "1"
-
-pytestmark = pytest.mark.skipif(
-    find_chromium() is None and not REQUIRED,
-    reason="there is no Chromium here: install the package chromium",
-)
 
 PHONE = {"width": 360, "height": 640}
 # What Chromium says when the server is away.
@@ -83,6 +76,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    skip_unless(find_chromium() is not None, "there is no Chromium here: install chromium")
     with launch() as browser:
         yield browser
 
