@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from core import Core
+from server_process import ServerProcess, serve
 from support import STRATEGIES, Client
 
 import wspy
@@ -122,3 +123,17 @@ def connect(servers: Servers) -> Iterator[Callable[..., Client]]:
 def echo(servers: Servers) -> wspy.Server:
     """An echo server that runs."""
     return servers.run(on_message=lambda conn, message: conn.send(message))
+
+
+@pytest.fixture(scope="module", params=STRATEGIES)
+def shared_target(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    """An echo server in a process of its own, which has to outlive all tests of the module."""
+    with serve(request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def target(shared_target: ServerProcess) -> Iterator[ServerProcess]:
+    """The module's echo server. Whatever the test does to it, honest clients are served after it."""
+    yield shared_target
+    shared_target.check_honest()

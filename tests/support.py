@@ -446,8 +446,7 @@ def read_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        assert process.stderr is not None
-        raise AssertionError(f"the process ended: {process.stderr.read()}")
+        raise AssertionError(f"the process ended: {process.stderr and process.stderr.read()}")
     return line.strip()
 
 
