@@ -271,6 +271,20 @@ def test_many_that_connect_before_one_asks(target: ServerProcess) -> None:
         client.reset()
 
 
+@pytest.mark.parametrize("strategy", ["poll", "epoll"])
+def test_a_reset_while_reading_pauses(strategy: Strategy) -> None:
+    """It ends the connection at once: a poller tells of it again and again, watched or not.
+
+    select only tells of what can be read or written: there the end is seen when the pause is over.
+    """
+    with serve(strategy, byte_rate=1000, rate_policy="pause") as server:
+        client = server.open()
+        client.send_raw(text("first"), binary(bytes(60_000)))
+        assert client.receive() == "first"  # what came with it has to be made good for a minute
+        client.reset()
+        wait_until(lambda: server.stats()["closed"] == 1)
+
+
 # -- garbage --
 
 

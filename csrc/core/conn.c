@@ -164,7 +164,7 @@ void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind) {
 
 void ws_conn_hangup(struct ws_conn *c) {
     c->broken = true;
-    c->paused = false;
+    c->paused = c->throttled = false; /* the end is seen by reading, and told again until it is */
     ws_conn_drop_queue(c);
     ws_conn_touch(c);
 }
