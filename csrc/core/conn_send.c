@@ -173,9 +173,10 @@ static uint8_t kind_of(uint8_t part) {
 static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     size_t size = frame_size(p);
     struct ws_queue_entry e = {.len = size, .key = p->key, .kind = kind_of(p->part)};
-    /* What outlives the tick would have to be copied out of the arena again at its end. */
-    bool stays = c->blocked || c->in_stream;
-    uint8_t *at = size <= SMALL_MAX && !stays ? ws_arena_take(&c->tick->out, size) : NULL;
+    /* What outlives the tick would have to be copied out of the arena again at its end; an object
+     * is held by a block. */
+    bool in_arena = size <= SMALL_MAX && !p->object && !c->blocked && !c->in_stream;
+    uint8_t *at = in_arena ? ws_arena_take(&c->tick->out, size) : NULL;
     if (at) {
         write_frame(at, p);
         e.data = at;

@@ -171,11 +171,32 @@ static void test_server_objects(void) {
     }
 }
 
+static void send_small_object(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
+    (void)m;
+    CHECK_EQ(send_object(r, c, 10), WS_SENT);
+}
+
+/* Taken and given back as the large ones are (rig_end counts), although a copy would be cheap. */
+static void test_server_small_object(void) {
+    struct rig r;
+    struct peer p;
+    rig_init(&r, strategy);
+    r.act = send_small_object;
+    rig_begin(&r);
+    peer_open(&r, &p);
+    peer_text(&p, "go");
+    UNTIL(&r, p.said.len > 0);
+    CHECK_LINE(p.said, "text:OOOOOOOOOO;");
+    CHECK_EQ(r.n_objects, 1);
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_server_large_message);
     RUN(test_server_large_message_cut);
     RUN(test_server_large_message_refused);
     RUN(test_server_objects);
+    RUN(test_server_small_object);
 }
 
 int main(void) {
