@@ -6,6 +6,7 @@ VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
 STRATEGIES ?= select poll epoll
+SECONDS ?= 60
 
 bin := $(VENV)/bin
 # Says that wspy is built as the sources are now, and installed in place with what the tests need.
@@ -14,13 +15,14 @@ tools := $(VENV)/.wspy-tools
 sources := setup.py pyproject.toml $(wildcard csrc/*/*.c csrc/*/*.h)
 bench_venv := $(VENV)-bench
 
-.PHONY: help run test build lint debug coverage autobahn bench clean
+.PHONY: help run test build lint debug fuzz coverage autobahn bench clean
 
 help:
 	@echo "make run       build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
 	@echo "make test      build wspy and run every test (ARGS='-k name' goes to pytest)"
 	@echo "make lint      look at every file without running it: style, types, warnings, analysis"
 	@echo "make debug     run the tests on an extension built with sanitizers (ARGS too)"
+	@echo "make fuzz      feed the core what libFuzzer makes up (SECONDS=$(SECONDS) for each target)"
 	@echo "make coverage  count the lines that the tests run, in C and in Python"
 	@echo "make autobahn  run Autobahn's test suite against it (STRATEGIES='$(STRATEGIES)')"
 	@echo "make bench     build wspy and measure it beside other servers"
@@ -49,6 +51,12 @@ lint: $(tools)
 
 debug:
 	@sh scripts/debug.sh $(PYTHON) $(ARGS)
+
+# ARGS: names of targets, or --merge to keep what was found in tests/fuzz/corpus.
+fuzz:
+	@sh scripts/system.sh $(PYTHON)
+	@$(PYTHON) scripts/fuzz.py --seconds $(SECONDS) $(ARGS)
+	@$(PYTHON) scripts/gcov.py --fuzz
 
 coverage: $(tools)
 	@PATH="$(abspath $(bin)):$$PATH" sh scripts/coverage.sh

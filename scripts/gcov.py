@@ -1,6 +1,6 @@
 """The lines of csrc/core that the C tests run, a line a file and in total, by gcc's gcov.
 
-usage: python scripts/gcov.py [--least PERCENT] [--missing]
+usage: python scripts/gcov.py [--least PERCENT] [--missing] [--fuzz]
 
 Builds into build/coverage. Exit status: 1 if a test fails or the total is below PERCENT.
 """
@@ -61,6 +61,17 @@ def run_tests(objects: Sequence[Path]) -> None:
         run([program])
 
 
+def run_corpora(objects: Sequence[Path]) -> None:
+    """The fuzz targets over what is in the tree and what the last `make fuzz` found."""
+    fuzz = ROOT / "tests" / "fuzz"
+    for source in sorted(fuzz.glob("fuzz_*.c")):
+        program = BUILD / source.stem
+        run([*CC, *FLAGS, source, fuzz / "replay.c", *objects, *LIBRARIES, "-o", program])
+        target = source.stem.removeprefix("fuzz_")
+        folders = [fuzz / "corpus" / target, ROOT / "build" / "fuzz" / "corpus" / target]
+        run([program, *(folder for folder in folders if folder.exists())])
+
+
 def count_lines() -> dict[str, Lines]:
     """Each file's lines. A header's line counts if it ran in any file that includes it."""
     files: dict[str, Lines] = defaultdict(dict)
@@ -102,13 +113,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The lines of csrc/core that the C tests run.")
     parser.add_argument("--least", type=float, default=0, help="percent that are enough")
     parser.add_argument("--missing", action="store_true", help="print the lines that did not run")
+    parser.add_argument("--fuzz", action="store_true", help="of the fuzz corpora, not the C tests")
     args = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
     for old in BUILD.glob("*.gc*"):
         old.unlink()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_one, sorted(CORE.glob("*.c"))))
-    run_tests(objects)
+    if args.fuzz:
+        run_corpora(objects)
+    else:
+        run_tests(objects)
     share = report(count_lines(), args.missing)
     if share < args.least:
         print(f"that is less than {args.least:g} %", file=sys.stderr)

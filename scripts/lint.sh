@@ -48,10 +48,11 @@ check "mypy bench" mypy --strict bench
 # screenshots.py starts its browser as the tests do.
 check "mypy scripts" env MYPYPATH=tests mypy --strict scripts/*.py
 
-check "clang-format" clang-format --dry-run --Werror csrc/*/*.[ch] bench/*.[ch] bench/servers/*.c tests/c/*.[ch]
+check "clang-format" clang-format --dry-run --Werror csrc/*/*.[ch] bench/*.[ch] bench/servers/*.c tests/*/*.[ch]
 
 check "warnings csrc/core" each "$strict -Icsrc/core" csrc/core/*.c
 check "warnings csrc/python" each "$strict -Icsrc/core -isystem $python_headers" csrc/python/*.c
+check "warnings tests/fuzz" each "$strict -Icsrc/core" tests/fuzz/*.c
 check "warnings bench" each "$strict" bench/*.c bench/servers/*.c
 # clang has no such flag; its analyzer is another program.
 if echo | $cc -fanalyzer -x c -fsyntax-only - 2>/dev/null; then

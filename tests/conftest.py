@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from building import ASAN, compile_core
 from core import Core
 from server_process import ServerProcess, serve
 from support import STRATEGIES, Client
@@ -20,6 +22,12 @@ from wspy.thread import ServerThread
 def core(tmp_path_factory: pytest.TempPathFactory) -> Core:
     """The core as a library, without Python in it."""
     return Core(tmp_path_factory.mktemp("core"))
+
+
+@pytest.fixture(scope="session")
+def asan_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The core's files under the sanitizers, to be linked."""
+    return compile_core(tmp_path_factory.mktemp("asan"), ASAN)
 
 
 class Servers:

@@ -58,11 +58,6 @@ def check_program(
 
 
 @pytest.fixture(scope="session")
-def asan_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return compile_core(tmp_path_factory.mktemp("asan"), ASAN)
-
-
-@pytest.fixture(scope="session")
 def tsan_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("tsan")
     empty = folder / "empty.c"
