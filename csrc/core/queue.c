@@ -135,13 +135,13 @@ static void put(struct ws_queue *q, uint32_t at, const struct ws_queue_entry *en
 
 /* Near the front the few in front move, if there is room: the many behind stay where they are. */
 static int insert(struct ws_queue *q, uint32_t at, const struct ws_queue_entry *entry) {
-    struct ws_queue_entry *first = q->entries + q->head;
     if (q->head) {
+        struct ws_queue_entry *first = q->entries + q->head;
         if (at) memmove(first - 1, first, at * sizeof *first);
         q->head--;
     } else {
         if (reserve(q) < 0) return WS_ERR_MEMORY;
-        first = q->entries + q->head;
+        struct ws_queue_entry *first = q->entries + q->head;
         if (at < q->n) memmove(first + at + 1, first + at, (q->n - at) * sizeof *first);
         drop_keys(q);
     }
