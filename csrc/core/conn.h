@@ -70,12 +70,13 @@ struct ws_conn {
     _Atomic(const struct ws_closing *)
         closing; /* NULL: open. The first close of any thread stays */
 
-    _Atomic size_t backlog;      /* bytes queued, for other threads */
-    _Atomic size_t cost;         /* what the queue takes of memory, for other threads */
-    _Atomic size_t posted;       /* bytes in the mailbox */
-    _Atomic bool streaming;      /* somebody sends parts */
-    _Atomic uint64_t dropped;    /* messages dropped or replaced */
-    _Atomic uint32_t latency_us; /* WS_LATENCY_NONE: not known */
+    _Atomic size_t backlog;        /* bytes queued, for other threads */
+    _Atomic size_t cost;           /* what the queue takes of memory, for other threads */
+    _Atomic size_t posted;         /* bytes in the mailbox */
+    _Atomic bool streaming;        /* somebody sends parts */
+    _Atomic uint32_t posted_parts; /* of streams, in the mailbox */
+    _Atomic uint64_t dropped;      /* messages dropped or replaced */
+    _Atomic uint32_t latency_us;   /* WS_LATENCY_NONE: not known */
 
     struct ws_conn *next_touched, *next_ready, *next_overdue, *next_dead;
     struct ws_timer timer; /* of the deadline that is next, or of one that was put off since */

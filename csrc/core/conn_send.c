@@ -353,6 +353,7 @@ static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *ms
     mail->msg = msg;
     mail->part = part;
     mail->key = key;
+    if (part != WS_PART_WHOLE) atomic_fetch_add_explicit(&c->posted_parts, 1, memory_order_relaxed);
     mail->over = sent == WS_SENT_OVER; /* the mail is the owner's once it is posted */
     post(c, mail);
     return sent;
@@ -382,6 +383,8 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
                                .key = mail->key,
                                .kind = kind_of(mail->part)};
     atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
+    if (mail->part != WS_PART_WHOLE)
+        atomic_fetch_sub_explicit(&c->posted_parts, 1, memory_order_relaxed);
     if (mail->over) c->wants_drain = true;
     if (c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST) drop_oldest(c);
     if (is_there(c) && push_message(c, &e, mail->part) == 0) {
@@ -430,9 +433,17 @@ uint64_t ws_conn_dropped(const struct ws_conn *c) {
     return atomic_load_explicit(&c->dropped, memory_order_relaxed);
 }
 
+/* Another thread's stream may have ended while its parts are still in the mailbox: those of the
+ * owner's stream queue up behind them. */
+static bool may_send_here(const struct ws_conn *c, uint8_t part) {
+    if (!ws_tick_is_owner(c->tick)) return false;
+    return part == WS_PART_WHOLE ||
+           atomic_load_explicit(&c->posted_parts, memory_order_relaxed) == 0;
+}
+
 int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload) {
     if (!ws_conn_is_open(c)) return WS_ERR_CLOSED;
-    int sent = ws_tick_is_owner(c->tick) ? send_here(c, payload) : post_message(c, payload);
+    int sent = may_send_here(c, payload->part) ? send_here(c, payload) : post_message(c, payload);
     /* The next one may begin, whatever became of this one: if it was dropped, the connection ends.
      */
     if (payload->part == WS_PART_LAST && sent >= 0) atomic_store(&c->streaming, false);

@@ -116,9 +116,46 @@ static void test_server_mailbox_bound(void) {
     }
 }
 
+static int send_part(struct ws_conn *c, const char *text, enum ws_part part) {
+    struct ws_payload p = {
+        .data = (const uint8_t *)text, .len = strlen(text), .text = true, .part = (uint8_t)part};
+    return ws_conn_send(c, &p);
+}
+
+static void *stream_from_thread(void *arg) {
+    struct ws_conn *c = arg;
+    CHECK_EQ(ws_conn_stream_begin(c), 0);
+    CHECK_EQ(send_part(c, "a1", WS_PART_FIRST), WS_SENT);
+    CHECK_EQ(send_part(c, "a2", WS_PART_LAST), WS_SENT);
+    return NULL;
+}
+
+/* The owner streams while another thread's stream, which has ended, is still in the mailbox: the
+ * parts of one may not come between those of the other. */
+static void test_server_streams_of_threads(void) {
+    struct rig r;
+    struct peer p;
+    pthread_t thread;
+    rig_init(&r, strategy);
+    rig_begin(&r);
+    peer_open(&r, &p);
+    struct ws_conn *c = ws_server_find(r.server, 1);
+    CHECK_EQ(pthread_create(&thread, NULL, stream_from_thread, c), 0);
+    pthread_join(thread, NULL);
+    CHECK_EQ(ws_conn_stream_begin(c), 0);
+    CHECK_EQ(send_part(c, "b1", WS_PART_FIRST), WS_SENT);
+    rig_settle(&r);
+    CHECK_LINE(p.said, "text:a1a2;");
+    CHECK_EQ(send_part(c, "b2", WS_PART_LAST), WS_SENT);
+    rig_settle(&r);
+    CHECK_LINE(p.said, "text:a1a2;text:b1b2;");
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_server_mailbox);
     RUN(test_server_mailbox_bound);
+    RUN(test_server_streams_of_threads);
 }
 
 int main(void) {
