@@ -178,6 +178,18 @@ static void test_ping_latency(void) {
     rig_stop(&r);
 }
 
+/* An object that is small enough to be copied is taken all the same. */
+static void test_small_object(void) {
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    open_both(&r, &p, &c);
+    CHECK_EQ(send_object(&r, c, 10), WS_SENT);
+    UNTIL(&r, p.said.len > 0);
+    CHECK_LINE(p.said, "text:OOOOOOOOOO;");
+    rig_stop(&r); /* released once, as it checks */
+}
+
 static void run_all(void) {
     RUN(test_stream_orders);
     RUN(test_stream_closed);
@@ -185,6 +197,7 @@ static void run_all(void) {
     RUN(test_stream_objects);
     RUN(test_pings);
     RUN(test_ping_latency);
+    RUN(test_small_object);
 }
 
 int main(void) {
