@@ -98,8 +98,10 @@ void ws_conn_begin_times(struct ws_conn *c) {
 /* ---- what puts deadlines off ---- */
 
 void ws_conn_note_read(struct ws_conn *c) {
+    bool was_awaited = c->awaits_pong;
     c->heard_ms = now_of(c);
     c->awaits_pong = false;
+    if (was_awaited) ws_conn_rearm(c); /* the next ping may be due before the pong was */
     bool amid = ws_proto_is_amid(&c->proto);
     if (amid == c->amid) return;
     c->amid = amid;

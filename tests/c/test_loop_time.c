@@ -256,6 +256,19 @@ static void test_server_rate_pauses(void) {
     }
 }
 
+/* The wait for a pong may be longer than the time to the next ping. */
+static void test_server_ping_interval_is_kept(void) {
+    struct rig r;
+    struct peer p;
+    rig_quick(&r);
+    r.options.ping_interval_ms = 100;
+    r.options.ping_timeout_ms = 1000000;
+    rig_begin(&r);
+    peer_open(&r, &p);
+    UNTIL(&r, p.n_pings >= 3);
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_server_ping_answered);
     RUN(test_server_ping_not_answered);
@@ -268,6 +281,7 @@ static void run_all(void) {
     RUN(test_server_message_rate);
     RUN(test_server_byte_rate);
     RUN(test_server_rate_pauses);
+    RUN(test_server_ping_interval_is_kept);
 }
 
 int main(void) {
