@@ -269,6 +269,27 @@ static void test_server_ping_interval_is_kept(void) {
     rig_stop(&r);
 }
 
+/* One that hangs up while it is over its rate is gone, and does not keep the loop busy until it may
+ * be read again. (select does not tell.) */
+static void test_server_reset_amid_pause(void) {
+    static const char big[3000] = {0};
+    struct rig r;
+    struct peer p;
+    if (strategy == WS_STRATEGY_SELECT) return;
+    rig_quick(&r);
+    r.options.byte_rate = 1;
+    r.options.rate_pauses = true;
+    r.quiet = true;
+    rig_begin(&r);
+    peer_open(&r, &p);
+    peer_frame(&p, WS_OPCODE_BINARY, big, sizeof big);
+    UNTIL(&r, r.n_messages == 1);
+    rig_settle(&r); /* it is not read any more */
+    peer_drop(&p, true);
+    WAIT_FOR(&r, r.n_closes == 1);
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_server_ping_answered);
     RUN(test_server_ping_not_answered);
@@ -282,6 +303,7 @@ static void run_all(void) {
     RUN(test_server_byte_rate);
     RUN(test_server_rate_pauses);
     RUN(test_server_ping_interval_is_kept);
+    RUN(test_server_reset_amid_pause);
 }
 
 int main(void) {
