@@ -110,6 +110,13 @@ void ws_conn_note_read(struct ws_conn *c) {
     if (c->tick->options->message_timeout_ms) ws_conn_rearm(c);
 }
 
+/* A clock stood still for the end of a pause: from the last time it was set, if that was amid it.
+ */
+static void put_off(uint32_t *at_ms, uint32_t pause_ms, uint32_t now_ms) {
+    *at_ms += pause_ms;
+    if ((int32_t)(*at_ms - now_ms) > 0) *at_ms = now_ms;
+}
+
 void ws_conn_hold(struct ws_conn *c, bool held) {
     if (held == c->is_held) return;
     c->is_held = held;
@@ -117,11 +124,11 @@ void ws_conn_hold(struct ws_conn *c, bool held) {
         c->held_ms = now_of(c);
         return;
     }
-    uint32_t pause_ms = now_of(c) - c->held_ms;
-    c->heard_ms += pause_ms;
-    c->active_ms += pause_ms;
-    c->began_ms += pause_ms;
-    c->pinged_ms += pause_ms;
+    uint32_t now_ms = now_of(c), pause_ms = now_ms - c->held_ms;
+    put_off(&c->heard_ms, pause_ms, now_ms);
+    put_off(&c->active_ms, pause_ms, now_ms);
+    put_off(&c->began_ms, pause_ms, now_ms);
+    put_off(&c->pinged_ms, pause_ms, now_ms);
     ws_conn_rearm(c);
 }
 

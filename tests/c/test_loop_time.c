@@ -1,5 +1,7 @@
 /* test_loop_time.c: time-outs and rates of open connections, over real sockets with each strategy.
  */
+#include "conn.h"
+
 #include "rig.h"
 
 static void rig_quick(struct rig *r) {
@@ -290,6 +292,28 @@ static void test_server_reset_amid_pause(void) {
     rig_stop(&r);
 }
 
+/* The clocks stand still while a peer is not read; what happens meanwhile is not put off. */
+static void test_server_clocks_amid_pause(void) {
+    struct rig r;
+    struct peer p;
+    rig_quick(&r);
+    rig_begin(&r);
+    peer_open(&r, &p);
+    struct ws_conn *c = ws_server_find(r.server, 1);
+    struct ws_tick *t = c->tick;
+    uint64_t now_ms = t->now_ms;
+    uint32_t heard_ms = c->heard_ms;
+    ws_conn_hold(c, true);
+    t->now_ms += 10000;
+    c->active_ms = (uint32_t)t->now_ms; /* a message was sent */
+    t->now_ms += 5;
+    ws_conn_hold(c, false);
+    CHECK_EQ(c->heard_ms - heard_ms, 10005);
+    CHECK_EQ((uint32_t)t->now_ms - c->active_ms, 0);
+    t->now_ms = now_ms;
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_server_ping_answered);
     RUN(test_server_ping_not_answered);
@@ -304,6 +328,7 @@ static void run_all(void) {
     RUN(test_server_rate_pauses);
     RUN(test_server_ping_interval_is_kept);
     RUN(test_server_reset_amid_pause);
+    RUN(test_server_clocks_amid_pause);
 }
 
 int main(void) {
