@@ -220,6 +220,7 @@ static int wait_ms(const struct ws_loop *l) {
 }
 
 static void wait_ready(struct ws_loop *l) {
+    ws_tick_read_clock(&l->tick); /* handlers may have run for long since the last look */
     l->ready_at = 0;
     l->ready_n = l->poller.ops->wait(&l->poller, l->ready, WS_LOOP_READY_MAX, wait_ms(l));
     ws_tick_read_clock(&l->tick);
