@@ -109,10 +109,10 @@ void ws_call_apply(struct ws_loop *l, struct ws_mail *mail) {
         return;
     }
     call->node.due_ms = mail->due_ms;
-    if (is_cancelled(call) || mail->due_ms <= t->now_ms ||
-        ws_heap_add(&t->calls, &call->node, mail->due_ms) < 0) {
+    /* What is due goes by the heap too: a message to a topic has mail applied amid dispatch, whose
+     * batch would not end if a call that calls for itself stood in it again at once. */
+    if (ws_heap_add(&t->calls, &call->node, is_cancelled(call) ? 0 : mail->due_ms) < 0)
         make_event(t, call);
-    }
 }
 
 /* ---- their time ---- */

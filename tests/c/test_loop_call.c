@@ -53,8 +53,36 @@ static void test_call_behind_slow_handler(void) {
     rig_stop(&r);
 }
 
+/* ---- calls that call ---- */
+
+/* Calls itself anew, and sends to a topic, which has mail applied. */
+static void call_and_publish(void *user, void *object, bool called, bool done) {
+    struct rig *r = user;
+    struct ws_payload p = {.data = (const uint8_t *)"x", .len = 1};
+    count_call(user, object, called, done);
+    if (!called || n_called == 100) return;
+    call_in(r, 0);
+    CHECK_EQ(ws_server_publish(r->server, slice("topic"), &p, NULL), 0);
+}
+
+static void test_call_from_call(void) {
+    struct rig r;
+    rig_init(&r, strategy);
+    r.handlers.on_call = call_and_publish;
+    n_called = n_done = 0;
+    rig_begin(&r);
+    call_in(&r, 0);
+    for (int i = 1; i <= 3; i++) {
+        UNTIL(&r, n_called >= i);
+        CHECK_EQ(n_called, i); /* one in an iteration */
+    }
+    rig_stop(&r);
+    CHECK(n_called < 100);
+}
+
 static void run_all(void) {
     RUN(test_call_behind_slow_handler);
+    RUN(test_call_from_call);
 }
 
 int main(void) {
