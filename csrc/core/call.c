@@ -67,7 +67,7 @@ static void post(struct ws_tick *t, struct ws_mail *mail) {
 
 int ws_loop_call(struct ws_loop *l, struct ws_call *call, uint64_t delay_ms, uint64_t every_ms) {
     struct ws_tick *t = &l->tick;
-    uint64_t now_ms = ws_tick_read_ns() / 1000000;
+    uint64_t now_ms = (ws_tick_read_ns() + 999999) / 1000000; /* rounded up: never early */
     uint64_t due_ms = delay_ms ? now_ms + delay_ms : 0;
     call->every_ms = every_ms;
     /* What is due at once takes the way through the mailbox even here: it is for the next

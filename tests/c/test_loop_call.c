@@ -80,9 +80,23 @@ static void test_call_from_call(void) {
     CHECK(n_called < 100);
 }
 
+static void test_call_is_never_early(void) {
+    struct rig r;
+    rig_begin_calls(&r);
+    for (int i = 0; i < 100; i++) {
+        uint64_t before_ns = ws_tick_read_ns();
+        call_in(&r, 1000);
+        struct ws_heap *calls = &r.loop->tick.calls;
+        CHECK(calls->nodes[calls->n - 1]->due_ms * 1000000 >= before_ns + 1000000000);
+    }
+    rig_end(&r);
+    CHECK(n_called == 0 && n_done == 100);
+}
+
 static void run_all(void) {
     RUN(test_call_behind_slow_handler);
     RUN(test_call_from_call);
+    RUN(test_call_is_never_early);
 }
 
 int main(void) {
