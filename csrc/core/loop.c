@@ -458,6 +458,28 @@ void ws_loop_dispatch(struct ws_loop *l) {
     ws_dispatch_batch(&l->tick);
 }
 
+/* Gives up what mail holds that nobody will apply. */
+static void return_mail(struct ws_loop *l, struct ws_mail *mail) {
+    struct ws_msg *last = ws_msg_unref(mail->msg);
+    if (last) {
+        l->tick.handlers->release(l->tick.user, last->object);
+        ws_msg_free(last);
+    }
+    if (mail->conn) ws_conn_unref(mail->conn);
+    if (mail->kind == WS_MAIL_CALL) ws_call_finish(&l->tick, mail->call);
+    else ws_call_unref(mail->call);
+}
+
+static void return_all_mail(struct ws_loop *l) {
+    struct ws_mail *mail = ws_mailbox_take(&l->tick.mailbox);
+    while (mail) {
+        struct ws_mail *next = mail->next;
+        return_mail(l, mail);
+        free(mail);
+        mail = next;
+    }
+}
+
 void ws_loop_end(struct ws_loop *l) {
     struct ws_tick *t = &l->tick;
     bool abandoned = atomic_load(&l->abandoned);
@@ -472,6 +494,7 @@ void ws_loop_end(struct ws_loop *l) {
     free(l->slots);
     l->slots = NULL;
     l->n_slots = l->n_conns = 0;
+    return_all_mail(l); /* calls among it are told that the run is over */
     ws_call_finish_all(t);
     ws_tick_give_back(t);
     if (l->has_poller) ws_poller_fini(&l->poller);
@@ -482,28 +505,10 @@ void ws_loop_end(struct ws_loop *l) {
     atomic_store(&t->owner, 0);
 }
 
-/* Gives up what mail holds that nobody will apply. */
-static void return_mail(struct ws_loop *l, struct ws_mail *mail) {
-    struct ws_msg *last = ws_msg_unref(mail->msg);
-    if (last) {
-        l->tick.handlers->release(l->tick.user, last->object);
-        ws_msg_free(last);
-    }
-    if (mail->conn) ws_conn_unref(mail->conn);
-    if (mail->kind == WS_MAIL_CALL) ws_call_finish(&l->tick, mail->call);
-    else ws_call_unref(mail->call);
-}
-
 void ws_loop_fini(struct ws_loop *l) {
     ws_loop_end(l);
     /* A thread may have posted between its look at is_open and the end. */
-    struct ws_mail *mail = ws_mailbox_take(&l->tick.mailbox);
-    while (mail) {
-        struct ws_mail *next = mail->next;
-        return_mail(l, mail);
-        free(mail);
-        mail = next;
-    }
+    return_all_mail(l);
     ws_topics_fini(&l->tick.topics);
     pthread_mutex_destroy(&l->tick.topics_lock);
     ws_wake_fini(&l->tick.wake);

@@ -93,10 +93,21 @@ static void test_call_is_never_early(void) {
     CHECK(n_called == 0 && n_done == 100);
 }
 
+/* One that the loop has not heard of yet. */
+static void test_call_at_the_end(void) {
+    struct rig r;
+    rig_begin_calls(&r);
+    call_in(&r, 0);
+    ws_loop_end(r.loop);
+    CHECK(n_called == 0 && n_done == 1);
+    rig_end(&r);
+}
+
 static void run_all(void) {
     RUN(test_call_behind_slow_handler);
     RUN(test_call_from_call);
     RUN(test_call_is_never_early);
+    RUN(test_call_at_the_end);
 }
 
 int main(void) {
