@@ -199,17 +199,19 @@ static bool reserve_posted(struct ws_tick *t, size_t size) {
     return false;
 }
 
-static ptrdiff_t count_receivers(struct ws_tick *t, struct ws_slice name, uint64_t exclude) {
-    struct delivery d = {.exclude = exclude, .only_counted = true};
+static ptrdiff_t count_receivers(struct ws_tick *t, struct ws_slice name,
+                                 const struct ws_conn *exclude) {
+    struct delivery d = {.exclude = exclude ? exclude->node.id : 0, .only_counted = true};
     if (name.data) return visit(t, name, UINT64_MAX, &d);
-    size_t n = atomic_load_explicit(&t->n_open, memory_order_relaxed);
-    return (ptrdiff_t)n - (exclude && n ? 1 : 0);
+    /* In this order: who is open now was so when they were counted. */
+    size_t n = atomic_load_explicit(&t->n_open, memory_order_acquire);
+    return (ptrdiff_t)n - (exclude && n && ws_conn_is_open(exclude) ? 1 : 0);
 }
 
 /* Takes mail, if it is posted. Number and place in the mailbox are given under one lock. */
-static ptrdiff_t post(struct ws_tick *t, struct ws_mail *mail) {
+static ptrdiff_t post(struct ws_tick *t, struct ws_mail *mail, const struct ws_conn *exclude) {
     ws_tick_lock_topics(t);
-    ptrdiff_t n = count_receivers(t, mail->topic, mail->exclude);
+    ptrdiff_t n = count_receivers(t, mail->topic, exclude);
     if (n > 0) {
         mail->sequence = ws_topics_next(&t->topics);
         if (ws_mailbox_post(&t->mailbox, mail)) ws_wake_signal(&t->wake);
@@ -219,15 +221,15 @@ static ptrdiff_t post(struct ws_tick *t, struct ws_mail *mail) {
 }
 
 static ptrdiff_t publish_elsewhere(struct ws_tick *t, struct ws_slice name, struct ws_payload *p,
-                                   uint64_t exclude) {
+                                   const struct ws_conn *exclude) {
     struct ws_msg *msg = ws_conn_encode(p);
     struct ws_mail *mail = msg ? new_mail(name, msg) : NULL;
     ptrdiff_t n = WS_ERR_MEMORY;
     if (mail) {
         size_t size = ws_msg_size(msg);
         mail->key = p->key;
-        mail->exclude = exclude;
-        n = reserve_posted(t, size) ? post(t, mail) : WS_ERR_LIMIT;
+        mail->exclude = exclude ? exclude->node.id : 0;
+        n = reserve_posted(t, size) ? post(t, mail, exclude) : WS_ERR_LIMIT;
         if (n > 0) {
             p->object = NULL;
             return n;
@@ -242,8 +244,8 @@ static ptrdiff_t publish_elsewhere(struct ws_tick *t, struct ws_slice name, stru
 ptrdiff_t ws_server_publish(struct ws_server *s, struct ws_slice name, struct ws_payload *payload,
                             const struct ws_conn *exclude) {
     struct ws_loop *l = ws_server_loop(s);
-    uint64_t id = exclude ? exclude->node.id : 0;
     if (name.data && !ws_topic_name_is_valid(name)) return WS_ERR_ARGUMENT;
-    if (ws_tick_is_owner(&l->tick)) return publish_here(l, name, payload, id);
-    return publish_elsewhere(&l->tick, name, payload, id);
+    if (ws_tick_is_owner(&l->tick))
+        return publish_here(l, name, payload, exclude ? exclude->node.id : 0);
+    return publish_elsewhere(&l->tick, name, payload, exclude);
 }

@@ -1,0 +1,55 @@
+/* test_loop_publish.c: messages for many, where threads, objects and processes meet. */
+#include "loop.h"
+
+#include "rig.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+
+struct broadcast {
+    struct rig *rig;
+    const struct ws_conn *exclude;
+    ptrdiff_t n;
+};
+
+static void *broadcast_from_thread(void *arg) {
+    struct broadcast *b = arg;
+    struct ws_payload p = {.data = (const uint8_t *)"all", .len = 3, .text = true};
+    b->n = ws_server_publish(b->rig->server, (struct ws_slice){NULL, 0}, &p, b->exclude);
+    return NULL;
+}
+
+/* From another thread, but for one that has left already: the others get it. */
+static void test_broadcast_without_one_that_left(void) {
+    struct rig r;
+    struct peer p, q;
+    pthread_t thread;
+    rig_init(&r, strategy);
+    rig_begin(&r);
+    peer_open(&r, &p);
+    peer_open(&r, &q);
+    struct ws_conn *c = ws_server_find(r.server, 1);
+    ws_conn_ref(c);
+    struct broadcast b = {.rig = &r, .exclude = c};
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(pthread_create(&thread, NULL, broadcast_from_thread, &b), 0);
+        pthread_join(thread, NULL);
+        CHECK_EQ(b.n, 1);
+        rig_settle(&r);
+        if (i > 0) break;
+        peer_close_frame(&p, 1000, "");
+        UNTIL(&r, r.n_closes == 1);
+    }
+    CHECK_LINE(p.said, "close1000:;");
+    CHECK_LINE(q.said, "text:all;text:all;");
+    ws_conn_unref(c);
+    rig_stop(&r);
+}
+
+static void run_all(void) {
+    RUN(test_broadcast_without_one_that_left);
+}
+
+int main(void) {
+    return run_strategies(run_all);
+}
