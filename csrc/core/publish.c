@@ -164,6 +164,8 @@ static ptrdiff_t publish_here(struct ws_loop *l, struct ws_slice name, struct ws
                               uint64_t exclude) {
     struct ws_tick *t = &l->tick;
     struct delivery d = {.exclude = exclude};
+    /* In dispatch, where objects may be released: a handler that sends much frees as it goes. */
+    if (t->released.bytes > WS_TICK_RELEASE_MAX) ws_tick_give_back(t);
     ws_tick_lock_topics(t);
     ws_loop_take_mail(l); /* what others have published before goes first */
     if (name.data && !ws_topic_is_known(&t->topics, name)) {

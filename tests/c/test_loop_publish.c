@@ -46,8 +46,44 @@ static void test_broadcast_without_one_that_left(void) {
     rig_stop(&r);
 }
 
+static int most_objects;
+
+static void publish_objects(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
+    (void)m;
+    CHECK_EQ(ws_conn_subscribe(c, slice("topic"), false), 1);
+    for (int i = 0; i < 200; i++) {
+        size_t len = 100000;
+        uint8_t *object = malloc(len);
+        memset(object, 'O', len);
+        struct ws_payload p = {.data = object, .len = len, .object = object};
+        CHECK_EQ(ws_server_publish(r->server, slice("topic"), &p, NULL), 1);
+        CHECK(p.object == NULL);
+        r->n_objects++;
+        int held = r->n_objects - r->n_released;
+        if (held > most_objects) most_objects = held;
+    }
+}
+
+/* A handler that publishes for long: what a policy drops is released meanwhile. */
+static void test_publish_releases_as_it_goes(void) {
+    struct rig r;
+    struct peer p;
+    rig_init(&r, strategy);
+    r.options.backlog_policy = WS_BACKLOG_DROP_OLDEST;
+    r.act = publish_objects;
+    rig_begin(&r);
+    peer_open(&r, &p);
+    p.quiet = true;
+    most_objects = 0;
+    peer_text(&p, "go");
+    UNTIL(&r, r.n_messages == 1);
+    CHECK(most_objects < 40); /* a MiB that waits for the peer, one for the release */
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_broadcast_without_one_that_left);
+    RUN(test_publish_releases_as_it_goes);
 }
 
 int main(void) {
