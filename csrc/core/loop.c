@@ -401,9 +401,9 @@ bool ws_loop_is_done(const struct ws_loop *l) {
  * topics may be half changed: then nobody looks at them again. */
 static void abandon_topics(struct ws_loop *l) {
     struct ws_tick *t = &l->tick;
-    if (t->n_holds || pthread_mutex_trylock(&t->topics_lock) == 0) {
+    t->n_holds = 0; /* no handler runs under the lock: whoever forked did not have it */
+    if (pthread_mutex_trylock(&t->topics_lock) == 0) {
         pthread_mutex_unlock(&t->topics_lock);
-        t->n_holds = 0;
         return;
     }
     pthread_mutex_init(&t->topics_lock, NULL);

@@ -81,9 +81,42 @@ static void test_publish_releases_as_it_goes(void) {
     rig_stop(&r);
 }
 
+static void *fork_from_thread(void *arg) {
+    struct rig *r = arg;
+    struct ws_tick *t = &r->loop->tick;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        ws_server_abandon(r->server);
+        bool clean = !t->topics.buckets && !t->n_holds && !ws_server_find(r->server, 1);
+        _exit(clean && pthread_mutex_trylock(&t->topics_lock) == 0 ? 0 : 1);
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+    return NULL;
+}
+
+/* Forked by another thread while the owner, which the child does not have, has the topics in hand.
+ */
+static void test_fork_amid_publish(void) {
+    struct rig r;
+    struct peer p;
+    pthread_t thread;
+    rig_init(&r, strategy);
+    rig_begin(&r);
+    peer_open(&r, &p);
+    CHECK_EQ(ws_conn_subscribe(ws_server_find(r.server, 1), slice("topic"), false), 1);
+    ws_tick_lock_topics(&r.loop->tick);
+    CHECK_EQ(pthread_create(&thread, NULL, fork_from_thread, &r), 0);
+    pthread_join(thread, NULL);
+    ws_tick_unlock_topics(&r.loop->tick);
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_broadcast_without_one_that_left);
     RUN(test_publish_releases_as_it_goes);
+    RUN(test_fork_amid_publish);
 }
 
 int main(void) {
