@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import queue
 import sys
 import threading
@@ -548,3 +549,24 @@ def test_the_answer_to_the_peers_close_is_a_close(servers: Servers, connect: Con
     client = connect(servers.run())
     client.send_raw(close_frame(1000))
     assert client.read_frame().opcode == CLOSE
+
+
+def test_json_loads_may_replace_the_handler(servers: Servers, connect: Connect) -> None:
+    """The one that the message was for gets it, though nothing else holds it any more."""
+    seen: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+    def handler(name: str) -> Callable[[wspy.Connection, Any], object]:
+        return lambda conn, obj: seen.put((name, obj))
+
+    def loads(message: str) -> Any:
+        server.on_json(handler(f"after {message}"))
+        gc.collect()
+        return json.loads(message)
+
+    server = servers.make(json_loads=loads)
+    server.on_json(handler("first"))
+    servers.start(server)
+    client = connect(server)
+    client.send("1")
+    client.send("2")
+    assert [get(seen), get(seen)] == [("first", 1), ("after 1", 2)]

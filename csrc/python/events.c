@@ -136,17 +136,19 @@ static void refuse_message(struct ws_conn_object *conn, uint16_t code, const cha
 
 /* A message where on_json is set: texts are its, the rest is on_message's, if there is one. */
 static void on_json(struct ws_conn_object *conn, const struct ws_message *message) {
-    PyObject *handler = conn->server->handlers[WS_HANDLER_JSON];
     if (!message->text) {
         Py_XDECREF((PyObject *)message->object);
         refuse_message(conn, 1003, "JSON text is expected");
         return;
     }
+    PyObject *handler =
+        Py_NewRef(conn->server->handlers[WS_HANDLER_JSON]); /* json_loads may replace it */
     PyObject *text = ws_convert_message(message);
     PyObject *value = text ? ws_json_codec_load(conn->server, text) : NULL;
     struct call call = {.args = {(PyObject *)conn, value}};
     if (text && !value && !PyErr_Occurred()) refuse_message(conn, 1007, "this is not JSON");
     else if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, WS_HANDLER_JSON);
+    Py_DECREF(handler);
     Py_XDECREF(text);
     Py_XDECREF(value);
 }
