@@ -114,7 +114,6 @@ LINES: Cases = {
 VERSIONS: Cases = {
     "HTTP/1.0": (505, version_is(b"HTTP/1.0")),
     "HTTP/0.9": (505, version_is(b"HTTP/0.9")),
-    "HTTP/1.10": (400, version_is(b"HTTP/1.10")),
     "HTTP/2.0": (505, version_is(b"HTTP/2.0")),
     "HTTP/9.9": (505, version_is(b"HTTP/9.9")),
     "the preface of HTTP/2": (505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
