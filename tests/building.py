@@ -53,7 +53,9 @@ def must(command: Sequence[str | Path]) -> str:
     return done.stdout
 
 
-def compile_core(folder: Path, flags: Sequence[str]) -> list[Path]:
+def compile_core(
+    folder: Path, flags: Sequence[str], sources: Sequence[Path] = SOURCES
+) -> list[Path]:
     """Each file of the core by itself, as many at a time as there are processors."""
 
     def compile_one(source: Path) -> Path:
@@ -62,4 +64,4 @@ def compile_core(folder: Path, flags: Sequence[str]) -> list[Path]:
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_one, SOURCES))
+        return list(pool.map(compile_one, sources))

@@ -26,7 +26,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from building import CC, INCLUDE, LIBRARIES, ROOT, STANDARD, WARNINGS, compile_core, must
+from building import CC, CORE, INCLUDE, LIBRARIES, ROOT, STANDARD, WARNINGS, compile_core, must
+
+# What the driver calls, and what that calls.
+PARSERS = ("base64", "buf", "frame", "handshake", "http", "mask", "proto", "sha1", "simd", "utf8")
 
 
 class Role(IntEnum):
@@ -64,6 +67,7 @@ class Head(NamedTuple):
     detail: str = ""
     upgrade: bool = False
     accept: bytes = b""
+    subprotocol: bytes = b""
     pos: int = 0  # how far the reader came; after a grammar error: the refused byte
     method: bytes = b""
     target: bytes = b""
@@ -94,6 +98,8 @@ class _Verdict(ctypes.Structure):
         ("upgrade", c_int),
         ("pos", c_size_t),
         ("detail", c_char_p),
+        ("subprotocol", c_void_p),
+        ("subprotocol_len", c_size_t),
         ("accept", c_char * 29),
     )
 
@@ -115,9 +121,9 @@ class Core:
     def __init__(self, folder: Path) -> None:
         library = folder / "core.so"
         flags = ["-g", "-O1", "-fPIC"]
-        objects = compile_core(folder, flags)
+        objects = compile_core(folder, flags, [CORE / f"{name}.c" for name in PARSERS])
         driver = ROOT / "tests" / "c" / "driver.c"
-        options = [*STANDARD, *flags, *WARNINGS, INCLUDE, "-shared"]
+        options = [*STANDARD, *flags, *WARNINGS, INCLUDE, "-shared", "-Wl,-z,defs"]
         must([*CC, *options, driver, *objects, *LIBRARIES, "-o", library])
         self._lib: Any = ctypes.CDLL(str(library))
         for name in ("driver_write", "ws_frame_write", "ws_frame_header_size"):
@@ -148,11 +154,18 @@ class Core:
         return events
 
     def write(
-        self, role: Role, opcode: int, payload: bytes, key: bytes = bytes(4), *, simd: int = 0
+        self,
+        role: Role,
+        opcode: int,
+        payload: bytes,
+        key: bytes = bytes(4),
+        *,
+        fin: bool = True,
+        simd: int = 0,
     ) -> bytes:
         """A frame of such a peer."""
         mask = c_uint32.from_buffer_copy(key)
-        arguments = (role, simd, opcode, payload, c_size_t(len(payload)), mask)
+        arguments = (role, simd, opcode, fin, payload, c_size_t(len(payload)), mask)
         size = self._lib.driver_write(*arguments, None)
         out = ctypes.create_string_buffer(b"\xee" * (size + 1))
         assert self._lib.driver_write(*arguments, out) == size
@@ -204,6 +217,7 @@ class Core:
             detail,
             bool(v.upgrade),
             v.accept,
+            string_at(v.subprotocol, v.subprotocol_len) if v.subprotocol_len else b"",
             v.pos,
             method,
             target,

@@ -91,7 +91,8 @@ class Maker:
             if rng.random() < 0.2:
                 fields.append(("Origin", "https://example.com"))
             if rng.random() < 0.2:
-                fields.append(("Sec-WebSocket-Protocol", "chat, x"))
+                offer = rng.choice(("chat, x", "x,chat,superchat", "x", "CHAT", " ,, chat ,"))
+                fields.append(("Sec-WebSocket-Protocol", offer))
         elif rng.random() < 0.3:
             self.method = "HEAD"
         for _ in range(rng.choice((0, 0, 1, 2, 5))):
@@ -170,6 +171,7 @@ class Maker:
         ),
         lambda m: m.add("Sec-WebSocket-Key", "A" * 22 + "=="),
         lambda m: m.add("Origin", "http://a", "null"),
+        lambda m: m.add("Sec-WebSocket-Protocol", "superchat", "a/b", "chat x", '"chat"', "\xe4"),
         lambda m: m.add("Content-Length", "0", "1", "00", "-1", "+0", "0, 0", "0, 1", "", "9" * 21),
         lambda m: m.add("Transfer-Encoding", "chunked", "gzip", "gzip, chunked", "", "Chunked"),
         lambda m: m.set(

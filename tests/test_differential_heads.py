@@ -420,6 +420,7 @@ def compare(core: Core, data: bytes, pieces: Sequence[bytes]) -> tuple[str, str]
     """The verdict, and the difference, if there is one."""
     ours = core.head(pieces)
     assert core.head([data]) == ours
+    assert ours.size or ours.status  # the head has an end
     request, behind, why = read_h11(pieces)
     accept, subprotocol, why = read_wsproto(data) if request else (b"", b"", why)
     case = Case(data, ours, request, accept, subprotocol, why)

@@ -1,7 +1,6 @@
 /* driver.c: the core's parsers and writers as flat functions for ctypes (tests/core.py).
  *
- * Judges nothing but whether a parser keeps the contract of its header; what a parser finds is told
- * to a function of the caller's. */
+ * Judges only whether a parser keeps its header's contract; what it finds, the caller is told. */
 #include "err.h"
 #include "handshake.h"
 #include "http.h"
