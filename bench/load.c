@@ -1,17 +1,19 @@
-/* load.c: a load generator for WebSocket echo servers (Linux, libc only, one thread, epoll).
+/* load.c: a load generator for WebSocket servers (Linux, libc only, one thread, epoll).
  *
- * It opens N connections, keeps D messages in flight on each, and compares every byte that comes
- * back with what was sent. What it sends is never stored: message k of a connection is a slice of
- * one pool of random bytes, chosen by the connection's own generator, and a second generator with
- * the same seed says what the k-th answer has to be. So a lost, doubled, swapped or damaged answer
- * shows, at the price of one memcmp.
+ * It opens N connections. From a server that echoes, each wants back what it sent, with D messages
+ * in flight on each. From one that broadcasts, every connection wants each message that the first
+ * one sent; D are in flight in all, and one is until the last connection has it.
+ *
+ * Every byte that comes is compared with what was sent. No message is stored for that: each is a
+ * slice of one pool of random bytes, another than the one before. So a lost, doubled, swapped or
+ * damaged message shows, at the price of one memcmp.
  *
  * It does NOT speak TLS or compression, resolve names, verify Sec-WebSocket-Accept, or send
  * at a fixed rate: the loop is closed, so its latencies are those of a server as busy as D allows.
  *
- * This file has the run and its report; load_conn.c sends, load_answer.c checks.
+ * This file has the run; load_conn.c sends, load_answer.c checks, load_report.c tells.
  *
- * Exit status: 0 all answers right, 1 a wrong answer or a failed run, 2 wrong usage.
+ * Exit status: 0 all messages right, 1 a wrong message or a failed run, 2 wrong usage.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,10 +30,13 @@
 #include "load_base.h"
 #include "load_conn.h"
 #include "load_process.h"
+#include "load_report.h"
+#include "load_room.h"
 
 enum {
     WRITE_CAP = 128 * 1024, /* bytes one connection prepares ahead of its socket */
     EVENTS = 512,
+    JOIN_MS = 200, /* a server may let a connection into its room a moment after the handshake */
 };
 
 /* At the beginning or the end of the measured time. */
@@ -45,7 +50,8 @@ struct load {
     struct options opt;
     struct traffic traffic;
     struct conn *conns; /* owns */
-    size_t n_conns;
+    struct room *rooms; /* owns */
+    size_t n_conns, n_rooms;
     uint64_t measure_ns, swept_ns;
     struct reading begin, end;
 };
@@ -87,11 +93,12 @@ static int stall_sweep(struct load *l, uint64_t now) {
     l->swept_ns = now;
     for (size_t i = 0; i < l->n_conns; i++) {
         const struct conn *c = &l->conns[i];
-        if (c->inflight > 0 && now > c->last_ns && now - c->last_ns > STALL_S * NS)
+        uint64_t due = c->room->sent - c->received;
+        if (due > 0 && now > c->last_ns && now - c->last_ns > STALL_S * NS)
             return conn_fail(c,
-                             "the server stalled: no byte for %d s, %zu messages in flight, "
-                             "%" PRIu64 " answers so far",
-                             STALL_S, c->inflight, c->answers);
+                             "the server stalled: no byte for %d s, %" PRIu64
+                             " messages in flight, %" PRIu64 " received so far",
+                             STALL_S, due, c->received);
     }
     return 0;
 }
@@ -140,69 +147,19 @@ static void conns_close(struct load *l) {
 
 /* ---- the report ---- */
 
-/* What the server's CPU did between the readings. The parts of user and system are measured in
- * coarse ticks; here they divide the exact total, so that they add up to it. */
-static struct usage server_usage(const struct load *l) {
-    const struct usage *from = &l->begin.server, *to = &l->end.server;
-    double user = to->user - from->user, system = to->system - from->system;
-    double total = to->total - from->total, ticks = user + system;
-    if (ticks > 0) {
-        user *= total / ticks;
-        system *= total / ticks;
-    }
-    return (struct usage){user, system, total};
-}
-
-static void report_json(const struct load *l, double seconds, double own) {
-    const struct options *o = &l->opt;
-    const struct histogram *h = &l->traffic.latency;
-    struct usage cpu = server_usage(l);
-    double n = (double)h->n;
-    printf("{\"connections\": %zu, \"depth\": %zu, \"size_min\": %zu, \"size_max\": %zu, "
-           "\"opcode\": \"%s\", \"seconds\": %.6f, \"messages\": %" PRIu64 ", "
-           "\"messages_per_second\": %.1f, \"mismatches\": %" PRIu64 ", ",
-           o->connections, o->depth, o->size_min, o->size_max,
-           o->opcode == OP_TEXT ? "text" : "binary", seconds, h->n, n / seconds,
-           l->traffic.mismatches);
-    printf("\"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, ",
-           histogram_quantile_us(h, 0.50), histogram_quantile_us(h, 0.90),
-           histogram_quantile_us(h, 0.99), (double)h->max_ns / 1e3);
-    if (o->pid)
-        printf("\"server_user_s\": %.6f, \"server_system_s\": %.6f, \"server_cpu_s\": %.6f, ",
-               cpu.user, cpu.system, cpu.total);
-    if (o->pid && h->n > 0)
-        printf("\"server_user_us_per_message\": %.3f, \"server_system_us_per_message\": %.3f, ",
-               cpu.user * 1e6 / n, cpu.system * 1e6 / n);
-    if (o->pid && cpu.total > 0) printf("\"messages_per_cpu_second\": %.1f, ", n / cpu.total);
-    printf("\"load_cpu\": %.4f}\n", own);
-}
-
-static void report_text(const struct load *l, double seconds, double own) {
-    const struct histogram *h = &l->traffic.latency;
-    struct usage cpu = server_usage(l);
-    double n = (double)h->n;
-    printf("messages     %" PRIu64 " in %.3f s\n", h->n, seconds);
-    printf("messages/s   %.0f\n", n / seconds);
-    printf("latency us   p50 %.1f  p90 %.1f  p99 %.1f  max %.1f\n", histogram_quantile_us(h, 0.50),
-           histogram_quantile_us(h, 0.90), histogram_quantile_us(h, 0.99), (double)h->max_ns / 1e3);
-    if (l->opt.pid)
-        printf("server CPU   %.3f s (user %.2f, system %.2f), %.0f %%\n", cpu.total, cpu.user,
-               cpu.system, 100 * cpu.total / seconds);
-    if (l->opt.pid && h->n > 0)
-        printf("  a message  %.2f us (user %.2f, system %.2f)\n", cpu.total * 1e6 / n,
-               cpu.user * 1e6 / n, cpu.system * 1e6 / n);
-    if (l->opt.pid && cpu.total > 0)
-        printf("messages per server-CPU-second  %.0f\n", n / cpu.total);
-    printf("load CPU     %.0f %%%s\n", 100 * own,
-           own > 0.9 ? "  (the load generator is the bottleneck)" : "");
-    printf("mismatches   %" PRIu64 "\n", l->traffic.mismatches);
-}
-
 static void report(const struct load *l) {
+    const struct usage *from = &l->begin.server, *to = &l->end.server;
     double seconds = (double)(l->end.ns - l->begin.ns) / 1e9;
     if (seconds <= 0) seconds = 1e-9;
-    double own = (l->end.own - l->begin.own) / seconds;
-    (l->opt.json ? report_json : report_text)(l, seconds, own);
+    struct result result = {
+        .opt = &l->opt,
+        .latency = &l->traffic.latency,
+        .received = l->traffic.received,
+        .mismatches = l->traffic.mismatches,
+        .seconds = seconds,
+        .own = (l->end.own - l->begin.own) / seconds,
+        .server = {to->user - from->user, to->system - from->system, to->total - from->total}};
+    report_write(&result);
 }
 
 /* ---- start and end ---- */
@@ -237,21 +194,37 @@ static void traffic_fini(struct traffic *t) {
     free(t->read_buf);
 }
 
+static int rooms_init(struct load *l) {
+    size_t n = l->opt.broadcast ? 1 : l->opt.connections, members = l->opt.connections / n;
+    l->rooms = calloc(n, sizeof *l->rooms);
+    if (!l->rooms) return fail("out of memory");
+    while (l->n_rooms < n) {
+        size_t id = l->n_rooms++;
+        if (room_init(&l->rooms[id], id, &l->conns[id], members, l->opt.depth) < 0) return -1;
+    }
+    return 0;
+}
+
 static int load_init(struct load *l) {
     files_allow();
     if (traffic_init(&l->traffic, &l->opt) < 0) return -1;
     l->conns = calloc(l->opt.connections, sizeof *l->conns);
     if (!l->conns) return fail("out of memory");
+    if (rooms_init(l) < 0) return -1;
     while (l->n_conns < l->opt.connections) {
         size_t id = l->n_conns++;
-        if (conn_init(&l->traffic, &l->conns[id], id) < 0) return -1;
+        struct room *room = &l->rooms[l->opt.broadcast ? 0 : id];
+        if (conn_init(&l->traffic, &l->conns[id], id, room) < 0) return -1;
     }
+    if (l->opt.broadcast) poll(NULL, 0, JOIN_MS);
     return 0;
 }
 
 static void load_free(struct load *l) {
     for (size_t i = 0; i < l->n_conns; i++) conn_fini(&l->conns[i]);
+    for (size_t i = 0; i < l->n_rooms; i++) room_fini(&l->rooms[i]);
     free(l->conns);
+    free(l->rooms);
     traffic_fini(&l->traffic);
     free(l);
 }

@@ -12,35 +12,36 @@ enum { COMPLAINTS = 5 /* wrong answers described one by one; the rest are counte
 /* ---- messages ---- */
 
 static void complain(struct traffic *t, const struct conn *c, const char *what) {
-    if (t->mismatches++ < COMPLAINTS) conn_fail(c, "answer %" PRIu64 ": %s", c->answers, what);
+    if (t->mismatches++ < COMPLAINTS) conn_fail(c, "message %" PRIu64 ": %s", c->received, what);
 }
 
-/* Marks the answer as wrong, once, and says what was seen first. */
+/* Marks the message as wrong, once, and says what was seen first. */
 static void answer_wrong(struct traffic *t, struct conn *c, const char *what) {
     if (!c->wrong) complain(t, c, what);
     c->wrong = true;
 }
 
 static int message_begin(struct traffic *t, struct conn *c, uint8_t opcode) {
-    if (c->inflight == 0) return conn_fail(c, "a message came that answers nothing");
+    const struct letter *due = room_due(c->room, c->received);
+    if (!due) return conn_fail(c, "a message came that was not due");
     c->in_message = true;
     c->wrong = false;
-    c->expect = messages_next(&t->messages, &c->rx_rng, &c->expect_left);
+    c->expect = due->data;
+    c->expect_left = due->len;
     if (opcode != t->opt->opcode)
         answer_wrong(t, c, opcode == OP_TEXT ? "text instead of binary" : "binary instead of text");
     return 0;
 }
 
 static void message_end(struct traffic *t, struct conn *c, uint64_t now) {
-    uint64_t sent = c->sent_at[c->sent_head];
     if (c->expect_left > 0) answer_wrong(t, c, "shorter than what was sent");
-    if (++c->sent_head == t->opt->depth) c->sent_head = 0;
+    const struct letter *last = room_receive(c->room, c->received++);
     c->in_message = false;
-    c->answers++;
-    c->credit++;
-    c->inflight--;
+    if (t->phase == MEASURE) t->received++;
+    if (!last) return;
     t->inflight--;
-    if (t->phase == MEASURE) histogram_add(&t->latency, now > sent ? now - sent : 0);
+    if (t->phase == MEASURE)
+        histogram_add(&t->latency, now > last->sent_ns ? now - last->sent_ns : 0);
 }
 
 /* ---- frames ---- */

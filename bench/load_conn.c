@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,14 +46,16 @@ static void pong_put(struct traffic *t, struct conn *c) {
 }
 
 static void message_start(struct traffic *t, struct conn *c, uint64_t now) {
-    size_t slot = c->sent_head + c->inflight, depth = t->opt->depth;
-    c->body = messages_next(&t->messages, &c->tx_rng, &c->body_left);
+    const struct letter *letter = room_send(c->room, &t->messages, now);
+    c->body = letter->data;
+    c->body_left = letter->len;
     head_put(t, c, t->opt->opcode, c->body_left, c->key);
-    c->sent_at[slot < depth ? slot : slot - depth] = now;
-    c->credit--;
-    c->inflight++;
     t->inflight++;
     t->unsent--;
+}
+
+static bool may_start(const struct traffic *t, const struct conn *c) {
+    return c->room->sender == c && t->unsent > 0 && room_has_place(c->room);
 }
 
 /* Prepares what may be sent now and fits; a large message goes through in pieces. */
@@ -71,7 +74,7 @@ static void out_fill(struct traffic *t, struct conn *c, uint64_t now) {
             pong_put(t, c);
             continue;
         }
-        if (c->credit == 0 || t->unsent == 0 || room < FRAME_HEAD_CAP) return;
+        if (!may_start(t, c) || room < FRAME_HEAD_CAP) return;
         message_start(t, c, now);
     }
 }
@@ -118,18 +121,25 @@ static int conn_read(struct traffic *t, struct conn *c) {
     if (n == 0)
         return conn_fail(c,
                          "the server closed the connection without a close frame (1006), "
-                         "%zu messages in flight",
-                         c->inflight);
+                         "%" PRIu64 " messages in flight",
+                         c->room->sent - c->received);
     c->last_ns = now_ns();
     return answer_feed(t, c, t->read_buf, (size_t)n, c->last_ns);
 }
 
-int conn_event(struct traffic *t, struct conn *c, uint32_t events) {
+static int conn_write(struct traffic *t, struct conn *c) {
     int broken = 0;
-    if ((events & ~(uint32_t)EPOLLOUT) && conn_read(t, c) < 0) return -1;
     if (conn_flush(t, c, &broken) < 0) return -1;
     if (broken) return conn_read(t, c) < 0 ? -1 : conn_fail(c, "write: %s", strerror(broken));
     return 0;
+}
+
+int conn_event(struct traffic *t, struct conn *c, uint32_t events) {
+    struct conn *sender = c->room->sender;
+    if ((events & ~(uint32_t)EPOLLOUT) && conn_read(t, c) < 0) return -1;
+    if (conn_write(t, c) < 0) return -1;
+    /* The last member to receive a message makes place for the next. */
+    return sender != c && may_start(t, sender) ? conn_write(t, sender) : 0;
 }
 
 /* ---- opening ---- */
@@ -202,17 +212,14 @@ static int conn_open(struct traffic *t, struct conn *c) {
     return 0;
 }
 
-int conn_init(struct traffic *t, struct conn *c, size_t id) {
-    *c = (struct conn){.id = id, .fd = -1, .head_need = 2, .credit = t->opt->depth};
-    c->tx_rng = c->rx_rng = messages_seed(id);
+int conn_init(struct traffic *t, struct conn *c, size_t id, struct room *room) {
+    *c = (struct conn){.id = id, .fd = -1, .room = room, .head_need = 2};
     c->out = malloc(t->out_cap);
-    c->sent_at = calloc(t->opt->depth, sizeof *c->sent_at);
-    if (!c->out || !c->sent_at) return fail("out of memory");
+    if (!c->out) return fail("out of memory");
     return conn_open(t, c);
 }
 
 void conn_fini(struct conn *c) {
     if (c->fd >= 0) close(c->fd);
     free(c->out);
-    free(c->sent_at);
 }

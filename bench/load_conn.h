@@ -10,6 +10,7 @@
 #include "load_histogram.h"
 #include "load_messages.h"
 #include "load_options.h"
+#include "load_room.h"
 
 enum {
     READ_CAP = 256 * 1024, /* bytes one read may bring */
@@ -29,49 +30,46 @@ struct traffic {
     enum phase phase;
     uint64_t unsent; /* messages that may still be started */
     uint64_t inflight, mismatches;
-    struct histogram latency; /* one value for each message answered in MEASURE */
+    uint64_t received;        /* messages in MEASURE, each as often as somebody received it */
+    struct histogram latency; /* one value for each message that the last one received in MEASURE */
 };
 
 struct conn {
     size_t id;
     int fd;
+    struct room *room; /* borrows */
     bool wants_out;
     uint64_t last_ns; /* when a byte last moved */
 
-    uint64_t tx_rng;
-    size_t credit; /* messages it may start */
-    uint8_t *out;  /* owns; out_cap bytes */
+    uint8_t *out; /* owns; out_cap bytes */
     size_t out_pos, out_len;
     const uint8_t *body; /* rest of the message being sent, in the pool */
     size_t body_left;
     uint8_t key[4]; /* mask of that message, turned to its next byte */
 
-    uint64_t rx_rng;
-    uint64_t answers;
+    uint64_t received; /* messages */
     uint8_t head[10];
     size_t head_len, head_need;
     uint8_t opcode;
     bool fin, in_message, wrong;
     uint64_t payload_left;
-    const uint8_t *expect; /* rest of the answer that is due, in the pool */
+    const uint8_t *expect; /* rest of the message that is due, in the pool */
     size_t expect_left;
     uint8_t control[CONTROL_CAP];
     size_t control_len;
     uint8_t pong[CONTROL_CAP];
     size_t pong_len;
     bool pong_due;
-
-    uint64_t *sent_at; /* owns; a ring of depth send times */
-    size_t sent_head, inflight;
 };
 
 /* All calls that give an int: 0, or -1 after it was said why the run has failed. */
 
 /* Connects, shakes hands and joins the epoll. conn_fini is right after both results. */
-int conn_init(struct traffic *t, struct conn *c, size_t id);
+int conn_init(struct traffic *t, struct conn *c, size_t id, struct room *room);
 void conn_fini(struct conn *c);
 
-/* Reads and sends what epoll's events allow. EPOLLOUT alone starts the first messages. */
+/* Reads what epoll's events allow, and sends what is due then, in the room too. EPOLLOUT alone
+ * starts the first messages. */
 int conn_event(struct traffic *t, struct conn *c, uint32_t events);
 
 /* fail() with the connection's number. */

@@ -1,5 +1,6 @@
-/* load_messages.c: message k of a connection is a slice of one pool of random bytes, chosen by the
- * connection's generator. It does NOT store messages: who has the generator can say them again. */
+/* load_messages.c: a message is a slice of one pool of random bytes. Each of a series begins one
+ * byte further than the one before, so that its bytes carry its number (modulo POOL_SHIFTS): a
+ * server that loses, doubles or swaps messages cannot send the right bytes. */
 #include "load_messages.h"
 
 #include <stdlib.h>
@@ -52,15 +53,14 @@ void messages_fini(struct messages *m) {
     free(m->pool);
 }
 
-uint64_t messages_seed(size_t id) {
-    uint64_t rng = (id + 1) * 0x9e3779b97f4a7c15ULL;
+struct series messages_series(size_t id) {
+    struct series s = {.rng = (id + 1) * 0x9e3779b97f4a7c15ULL};
     for (int i = 0; i < 8; i++) /* neighbouring seeds begin alike */
-        rng_next(&rng);
-    return rng;
+        s.place = rng_next(&s.rng) >> 32;
+    return s;
 }
 
-const uint8_t *messages_next(const struct messages *m, uint64_t *rng, size_t *len) {
-    uint64_t r = rng_next(rng);
-    *len = m->sizes[(r >> 32) % SIZE_STEPS];
-    return m->pool + (r >> 48) % POOL_SHIFTS;
+const uint8_t *messages_next(const struct messages *m, struct series *s, size_t *len) {
+    *len = m->sizes[(rng_next(&s->rng) >> 32) % SIZE_STEPS];
+    return m->pool + s->place++ % POOL_SHIFTS;
 }

@@ -17,11 +17,16 @@ struct messages {
 int messages_init(struct messages *m, size_t size_min, size_t size_max, bool text);
 void messages_fini(struct messages *m);
 
-/* The generator of a connection: equal ids give equal ones. */
-uint64_t messages_seed(size_t id);
+/* Which message comes next. */
+struct series {
+    uint64_t rng;
+    uint64_t place; /* in the pool: it counts the messages */
+};
 
-/* Which message comes next: the same for the same generator, whether sending or checking. Borrowed
- * from the pool. */
-const uint8_t *messages_next(const struct messages *m, uint64_t *rng, size_t *len);
+/* The beginning of one; equal ids give equal ones. */
+struct series messages_series(size_t id);
+
+/* The next message, borrowed from the pool. */
+const uint8_t *messages_next(const struct messages *m, struct series *s, size_t *len);
 
 #endif

@@ -17,7 +17,8 @@ static const char usage_text[] =
     "  --port PORT\n"
     "  --path PATH         request target (/)\n"
     "  --connections N     (32)\n"
-    "  --depth D           messages in flight on each connection (1)\n"
+    "  --broadcast         the first connection sends, every one receives\n"
+    "  --depth D           messages in flight on each connection, or to all of them (1)\n"
     "  --size S | S1-S2    payload bytes; a range is log-uniform (20)\n"
     "  --text | --binary   (binary)\n"
     "  --seconds T         measured time (2)\n"
@@ -84,6 +85,7 @@ static bool option_set(struct options *o, int name, const char *value) {
         good = parse_u64(value, 1, INT32_MAX, '\0', &n);
         o->pid = (pid_t)n;
         break;
+    case 'B': o->broadcast = true; break;
     case 'j': o->json = true; break;
     default: return false;
     }
@@ -92,11 +94,11 @@ static bool option_set(struct options *o, int name, const char *value) {
 
 int options_parse(struct options *o, int argc, char **argv) {
     static const struct option names[] = {
-        {"host", 1, NULL, 'h'},   {"port", 1, NULL, 'p'},     {"path", 1, NULL, 'P'},
-        {"depth", 1, NULL, 'd'},  {"size", 1, NULL, 's'},     {"connections", 1, NULL, 'c'},
-        {"text", 0, NULL, 't'},   {"binary", 0, NULL, 'b'},   {"seconds", 1, NULL, 'T'},
-        {"warmup", 1, NULL, 'w'}, {"messages", 1, NULL, 'm'}, {"pid", 1, NULL, 'i'},
-        {"json", 0, NULL, 'j'},   {NULL, 0, NULL, 0},
+        {"host", 1, NULL, 'h'},   {"port", 1, NULL, 'p'},      {"path", 1, NULL, 'P'},
+        {"depth", 1, NULL, 'd'},  {"size", 1, NULL, 's'},      {"connections", 1, NULL, 'c'},
+        {"text", 0, NULL, 't'},   {"binary", 0, NULL, 'b'},    {"seconds", 1, NULL, 'T'},
+        {"warmup", 1, NULL, 'w'}, {"messages", 1, NULL, 'm'},  {"pid", 1, NULL, 'i'},
+        {"json", 0, NULL, 'j'},   {"broadcast", 0, NULL, 'B'}, {NULL, 0, NULL, 0},
     };
     *o = (struct options){.host = "127.0.0.1",
                           .path = "/",

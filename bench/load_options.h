@@ -17,6 +17,7 @@ struct options {
     double seconds, warmup;
     uint64_t messages; /* 0: run by the clock */
     pid_t pid;         /* 0: nobody's CPU time is wanted */
+    bool broadcast;    /* else everybody is alone with the server */
     bool json;
 };
 

@@ -1,0 +1,23 @@
+/* load_report.h: what a run has shown. */
+#ifndef LOAD_REPORT_H
+#define LOAD_REPORT_H
+
+#include "load_histogram.h"
+#include "load_options.h"
+#include "load_process.h"
+
+/* Of the measured time. */
+struct result {
+    const struct options *opt;
+    const struct histogram *latency; /* one value for each message */
+    uint64_t received;               /* messages: in a broadcast each counts at every receiver */
+    uint64_t mismatches;
+    double seconds;
+    double own; /* our own use of a CPU: 1 is all of it */
+    struct usage server;
+};
+
+/* Writes it to stdout, as the options say: for people, or one line of JSON. */
+void report_write(const struct result *r);
+
+#endif
