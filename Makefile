@@ -15,7 +15,7 @@ tools := $(VENV)/.wspy-tools
 sources := setup.py pyproject.toml $(wildcard csrc/*/*.c csrc/*/*.h)
 bench_venv := $(VENV)-bench
 
-.PHONY: help run test build lint debug fuzz coverage autobahn bench clean
+.PHONY: help run test build lint debug fuzz coverage autobahn bench bench-broadcast clean
 
 help:
 	@echo "make run       build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
@@ -25,7 +25,8 @@ help:
 	@echo "make fuzz      feed the core what libFuzzer makes up (SECONDS=$(SECONDS) for each target)"
 	@echo "make coverage  count the lines that the tests run, in C and in Python"
 	@echo "make autobahn  run Autobahn's test suite against it (STRATEGIES='$(STRATEGIES)')"
-	@echo "make bench     build wspy and measure it beside other servers"
+	@echo "make bench     build wspy and measure it beside other servers that echo"
+	@echo "make bench-broadcast  the same for a room of 1000 (ARGS='--rounds 9' for both)"
 	@echo "make clean     remove everything that was built"
 	@echo "PYTHON=$(PYTHON) VENV=$(VENV) can be set too."
 
@@ -74,6 +75,9 @@ $(tools): $(stamp)
 
 bench: $(bench_venv)/.wspy-installed
 	@$(bench_venv)/bin/python bench/echo.py $(ARGS)
+
+bench-broadcast: $(bench_venv)/.wspy-installed
+	@$(bench_venv)/bin/python bench/broadcast.py $(ARGS)
 
 # Not in place, and in an environment of its own, with the versions that bench/requirements.txt pins.
 $(bench_venv)/.wspy-installed: $(sources) bench/requirements.txt $(wildcard wspy/*.py wspy/cli/*)
