@@ -11,12 +11,14 @@ from support import ROOT
 import wspy
 from wspy import _core
 
-SERVER = ["connections", "get", "on_close", "on_drain", "on_error", "on_message", "on_open",
-          "on_ping", "on_pong", "page", "port", "run", "start_in_thread", "stats", "stop", "strategy",
-          "url"]  # fmt: skip
-CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "headers", "id",
-              "is_open", "latency", "path", "ping", "query", "remote_address", "send", "sent_close",
-              "server", "stream", "subprotocol"]  # fmt: skip
+SERVER = ["broadcast", "call_later", "call_soon", "connections", "every", "get", "on_close",
+          "on_drain", "on_error", "on_json", "on_message", "on_open", "on_ping", "on_pong", "page",
+          "port", "publish", "publish_json", "run", "start_in_thread", "stats", "stop", "strategy",
+          "subscribers", "topics", "url"]  # fmt: skip
+CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "dropped", "headers",
+              "id", "is_open", "latency", "path", "ping", "publish", "query", "remote_address",
+              "send", "send_json", "sent_close", "server", "stream", "subprotocol", "subscribe",
+              "topics", "unsubscribe"]  # fmt: skip
 
 
 def test_names_of_the_package() -> None:
@@ -27,6 +29,7 @@ def test_names_of_the_package() -> None:
         "Server",
         "ServerThread",
         "Stream",
+        "Timer",
         "__version__",
     }
     assert re.fullmatch(r"\d+\.\d+\.\d+", wspy.__version__)
@@ -34,14 +37,27 @@ def test_names_of_the_package() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "names"),
-    [(wspy.Server, SERVER), (wspy.Connection, CONNECTION), (wspy.Stream, ["write"])],
+    [
+        (wspy.Server, SERVER),
+        (wspy.Connection, CONNECTION),
+        (wspy.Stream, ["write"]),
+        (wspy.Timer, ["active", "cancel"]),
+    ],
 )
 def test_names_of_a_type(kind: type, names: list[str]) -> None:
     assert [name for name in dir(kind) if not name.startswith("_")] == names
 
 
 @pytest.mark.parametrize(
-    "kind", [wspy.Server, wspy.Connection, wspy.Stream, wspy.ConnectionClosed, wspy.Headers]
+    "kind",
+    [
+        wspy.Server,
+        wspy.Connection,
+        wspy.Stream,
+        wspy.Timer,
+        wspy.ConnectionClosed,
+        wspy.Headers,
+    ],
 )
 def test_everything_public_has_a_docstring(kind: type) -> None:
     assert kind.__doc__
@@ -50,7 +66,7 @@ def test_everything_public_has_a_docstring(kind: type) -> None:
             assert inspect.getdoc(member), name
 
 
-@pytest.mark.parametrize("kind", [_core.Server, wspy.Connection, wspy.Stream])
+@pytest.mark.parametrize("kind", [_core.Server, wspy.Connection, wspy.Stream, wspy.Timer])
 def test_the_kind_of_every_call_is_told(kind: type) -> None:
     for name, member in vars(kind).items():
         if not name.startswith("__"):
@@ -60,7 +76,11 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
 @pytest.mark.parametrize(
     ("function", "signature"),
     [
-        (wspy.Connection.send, "($self, data, /)"),
+        (wspy.Connection.send, "($self, data, /, *, key=None)"),
+        (wspy.Connection.send_json, "($self, obj, /, *, key=None)"),
+        (wspy.Connection.subscribe, "($self, topic, /, *, pattern=False)"),
+        (wspy.Connection.unsubscribe, "($self, topic, /, *, pattern=False)"),
+        (wspy.Connection.publish, "($self, topic, data, /, *, key=None)"),
         (wspy.Connection.close, "($self, /, code=1000, reason='')"),
         (wspy.Connection.ping, "($self, data=None, /)"),
         (wspy.Connection.stream, "($self, /, *, text=False)"),
@@ -68,6 +88,15 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
         (_core.Server.stop, "($self, /)"),
         (_core.Server.get, "($self, conn_id, /)"),
         (_core.Server.stats, "($self, /)"),
+        (_core.Server.publish, "($self, topic, data, /, *, key=None, exclude=None)"),
+        (_core.Server.publish_json, "($self, topic, obj, /, *, key=None, exclude=None)"),
+        (_core.Server.broadcast, "($self, data, /, *, key=None, exclude=None)"),
+        (_core.Server.subscribers, "($self, topic, /)"),
+        (_core.Server.topics, "($self, /)"),
+        (_core.Server.call_soon, "($self, function, /, *args)"),
+        (_core.Server.call_later, "($self, seconds, function, /, *args)"),
+        (_core.Server.every, "($self, seconds, function, /, *args)"),
+        (wspy.Timer.cancel, "($self, /)"),
     ],
 )
 def test_signatures(function: object, signature: str) -> None:
@@ -78,7 +107,8 @@ def test_signatures(function: object, signature: str) -> None:
 def test_stats() -> None:
     assert wspy.Server(port=0).stats() == {
         "accepted": 0, "shed": 0, "refused": 0, "opened": 0, "closed": 0, "received": 0,
-        "sent": 0, "dropped_received": 0, "dropped_sent": 0, "suppressed_lines": 0,
+        "sent": 0, "dropped_received": 0, "dropped_sent": 0, "replaced": 0,
+        "suppressed_lines": 0,
     }  # fmt: skip
 
 

@@ -69,6 +69,10 @@ GOOD: list[tuple[str, Any, str, Any]] = [
     ("control_rate", None, "control_rate", 0),
     ("message_rate", 1, "message_rate", 1),
     ("byte_rate", 2**40, "byte_rate", 2**40),
+    ("backlog_policy", "drop-newest", "backlog_policy", "drop-newest"),
+    ("backlog_policy", "drop-oldest", "backlog_policy", "drop-oldest"),
+    ("max_topics", 1, "max_topics", 1),
+    ("max_topics", None, "max_topics", 0),
     ("rate_policy", "pause", "rate_pauses", 1),
     ("rate_policy", "close", "rate_pauses", 0),
     ("keep_headers", False, "drop_headers", 1),
@@ -83,6 +87,7 @@ INTEGERS = [
     "max_headers",
     "high_water",
     "max_backlog",
+    "max_topics",
     "max_connections",
     "listen_backlog",
     "max_fragments",
@@ -142,7 +147,7 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
 
 
 def test_the_table_covers_the_signature() -> None:
-    others = {"host", "port", "unix", "unknown"}
+    others = {"host", "port", "unix", "json_dumps", "json_loads", "unknown"}
     handlers = {f"on_{name}" for name in HANDLERS}
     assert set(PARAMETERS) == set(OPTIONS) | others | handlers
 
@@ -172,6 +177,8 @@ def test_the_defaults() -> None:
         "hosts": None,
         "high_water": 262_144,
         "max_backlog": 1_048_576,
+        "backlog_policy": "close",
+        "max_topics": 128,
         "max_connections": 0,
         "listen_backlog": 4096,
     }
@@ -295,7 +302,7 @@ class AsyncCall:
         pass
 
 
-@pytest.mark.parametrize("event", ["open", "message", "close", "drain", "error"])
+@pytest.mark.parametrize("event", ["open", "message", "json", "close", "drain", "error"])
 class TestHandlers:
     @pytest.mark.parametrize("handler", [asynchronous, AsyncCall()])
     def test_async_is_refused(self, event: str, handler: Any) -> None:
