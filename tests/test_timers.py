@@ -89,6 +89,33 @@ def test_calls_of_many_threads(servers: Servers) -> None:
     assert seen == {i: list(range(500)) for i in range(4)}
 
 
+@pytest.mark.parametrize("publishes", [False, True])
+def test_a_call_that_asks_for_itself_lets_others_have_their_turn(
+    servers: Servers, connect: Connect, publishes: bool
+) -> None:
+    gate = Gate()
+    runs: list[None] = []
+    seen: queue.Queue[int] = queue.Queue()
+    server = servers.run(on_message=lambda conn, message: seen.put(len(runs)))
+    client = connect(server)
+
+    def again() -> None:
+        runs.append(None)
+        if len(runs) == 1:
+            gate.hold()
+        if len(runs) < 1000:
+            server.call_soon(again)
+        if publishes:
+            server.publish("prices", "which takes the mail first")
+
+    server.call_soon(again)
+    wait(gate.entered)
+    client.send("between the first and the second")
+    gate.leave.set()
+    assert get(seen) == 1
+    wait_until(lambda: len(runs) == 1000)
+
+
 def test_a_call_sends_and_closes(servers: Servers, connect: Connect) -> None:
     server = servers.make()
     recorder = Recorder(server)
