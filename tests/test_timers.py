@@ -170,6 +170,23 @@ def test_a_call_that_is_far_away_does_not_keep_the_others_waiting(
     assert [timer.active for timer in far] == [True] * 3
 
 
+def test_no_call_is_early(servers: Servers) -> None:
+    """Not by the part of a millisecond either, in a loop that never rests."""
+    server = servers.run()
+    waited: list[float] = []
+
+    def spin(turns: int) -> None:
+        began = time.monotonic()
+        if turns % 10 == 0:
+            server.call_later(0.001, lambda: waited.append(time.monotonic() - began))
+        if turns:
+            server.call_soon(spin, turns - 1)
+
+    server.call_soon(spin, 1000)
+    wait_until(lambda: len(waited) == 101)
+    assert min(waited) >= 0.001
+
+
 # -- every --
 
 
