@@ -585,6 +585,27 @@ def test_nothing_is_left_after_the_run(servers: Servers) -> None:
     assert [timer.active for timer in timers] == [False] * 3
 
 
+@pytest.mark.parametrize("when", ["before the run", "in the last iteration"])
+def test_nothing_is_left_of_a_call_that_came_too_late(servers: Servers, when: str) -> None:
+    server = servers.make()
+    thing = Thing()
+    gone = weakref.ref(thing)
+    timers: list[wspy.Timer] = []
+
+    def stop_and_ask(thing: Thing) -> None:
+        server.stop()
+        timers.append(server.call_soon(thing, thing))
+
+    if when == "before the run":
+        stop_and_ask(thing)
+    else:
+        server.call_soon(stop_and_ask, thing)
+    del thing
+    server.run()
+    assert gone() is None
+    assert [timer.active for timer in timers] == [False]
+
+
 @pytest.mark.parametrize("method", ["call_soon", "call_later", "every"])
 def test_after_the_run_no_call_is_taken(servers: Servers, method: str) -> None:
     server = servers.make()

@@ -315,8 +315,8 @@ static PyObject *server_run(struct ws_server_object *self, PyObject *args) {
     Py_INCREF(self); /* whatever the handlers drop */
     int err = begin(self, loop, watch_fd, begun);
     while (err == 0 && !ws_loop_is_done(loop)) turn(self, loop);
+    self->phase = WS_SERVER_ENDED; /* before: what the end drops may run code that asks for calls */
     ws_loop_end(loop);
-    self->phase = WS_SERVER_ENDED;
     PyObject *failure = self->failure;
     self->failure = NULL;
     if (failure) ws_errors_give(failure);
