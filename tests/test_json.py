@@ -382,6 +382,26 @@ def test_json_loads(servers: Servers, connect: Connect, size: int) -> None:
         assert get(objects) == ("loaded", str, make_text(size, seed))
 
 
+def test_json_loads_replaces_the_handler(servers: Servers, connect: Connect) -> None:
+    """The one that was set when the message came is called, and lives until then."""
+    seen: queue.Queue[str] = queue.Queue()
+    others: list[Callable[..., object]] = []
+    server = servers.make(json_loads=lambda text: replace(text))
+
+    def replace(text: str) -> str:
+        server.on_json(lambda conn, obj: seen.put(f"new {obj}"))
+        # These would take the memory of the old one, were it free.
+        others.extend(lambda conn, obj: seen.put(f"other {obj}") for _ in range(10))
+        return text
+
+    server.on_json(lambda conn, obj: seen.put(f"old {obj}"))
+    servers.start(server)
+    client = connect(server)
+    client.send("1")
+    client.send("2")
+    assert [get(seen), get(seen)] == ["old 1", "new 2"]
+
+
 @pytest.mark.parametrize("error", [ValueError, UnicodeDecodeError, json.JSONDecodeError])
 def test_a_value_error_of_json_loads_is_the_peers(
     servers: Servers, connect: Connect, error: type[Exception]
