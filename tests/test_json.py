@@ -134,6 +134,7 @@ def test_send_json_to_one_who_has_gone(servers: Servers, connect: Connect) -> No
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda conn: conn.send_json(), "send_json() missing argument 'obj'"),
         (lambda conn: conn.send_json(1, 2),
          "send_json() takes at most 1 positional arguments (2 given)"),
         (lambda conn: conn.send_json(1, kye="a"),

@@ -96,9 +96,10 @@ PyDoc_STRVAR(send_json_doc,
 
 static PyObject *conn_send_json(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
                                 PyObject *keywords) {
+    static const char *const own_names[] = {"obj", "key", NULL};
     PyObject *values[2] = {NULL, NULL};
     struct ws_convert_payload p;
-    if (ws_convert_arguments("send_json", send_names, 1, 1, args, n, keywords, values) < 0)
+    if (ws_convert_arguments("send_json", own_names, 1, 1, args, n, keywords, values) < 0)
         return NULL;
     PyObject *text = ws_json_codec_dump(self->server, values[0], &p);
     if (!text) return NULL;
