@@ -388,6 +388,22 @@ def test_exclude(house: House, where: str) -> None:
     end(ann, bob, eve)
 
 
+@pytest.mark.parametrize("where", ["here", "on the loop"])
+def test_exclude_one_who_has_gone(house: House, where: str) -> None:
+    """The others are as many as they are, and one who stays alone gets it too."""
+    (ann, _), (bob, bob_conn) = house.enter("t"), house.enter("t")
+    bob.close()
+    get(house.recorder.closed)
+
+    def run() -> tuple[int, int]:
+        broadcast = house.server.broadcast("broadcast", exclude=bob_conn)
+        return broadcast, bob_conn.publish("t", "published")
+
+    assert (run() if where == "here" else house.on_loop(run)) == (1, 1)
+    expect(ann, "broadcast", "published")
+    end(ann)
+
+
 def test_exclude_of_another_server(house: House, make_house: MakeHouse) -> None:
     client, _ = house.enter("t")
     _, stranger = make_house().enter()

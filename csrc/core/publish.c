@@ -161,7 +161,7 @@ static int prepare(struct ws_tick *t, struct ws_shared *s, struct ws_payload *p)
 }
 
 static ptrdiff_t publish_here(struct ws_loop *l, struct ws_slice name, struct ws_payload *p,
-                              uint64_t exclude) {
+                              const struct ws_conn *exclude) {
     struct ws_tick *t = &l->tick;
     struct delivery d = {.exclude = exclude};
     /* In dispatch, where objects may be released: a handler that sends much frees as it goes. */
