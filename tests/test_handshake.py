@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import queue
+import threading
 from collections.abc import Callable
 
 import pytest
 from conftest import Records, Servers
-from support import KEY, Client, Recorder, accept_of, get, text, upgrade_request, wait_until
+from support import (
+    KEY,
+    Client,
+    Recorder,
+    accept_of,
+    get,
+    text,
+    upgrade_request,
+    wait,
+    wait_until,
+)
 from websockets.sync.client import connect as connect_sync
 
 import wspy
@@ -430,3 +442,49 @@ def test_headers_that_are_not_kept(servers: Servers, connect: Connect) -> None:
     get(opened)
     assert early.headers["x-early"] == "here"  # it was asked for in time
     assert (late.path, late.query, dict(late.headers)) == ("/late", "b=2", {})
+
+
+def test_headers_that_go_while_another_thread_reads_them(
+    servers: Servers, connect: Connect
+) -> None:
+    """The collector runs amid the making of the list, and with it any code: on_open ends."""
+    server = servers.make(keep_headers=False)
+    amid, gone = threading.Event(), threading.Event()
+    fields = [(f"X-Field-{i}", str(i)) for i in range(50)]
+    seen: queue.Queue[dict[str, str]] = queue.Queue()
+    reader: threading.Thread | None = None
+    runs = 0
+
+    def collect(phase: str, info: dict[str, int]) -> None:
+        nonlocal runs
+        if threading.current_thread() is reader and phase == "start":
+            runs += 1
+            if runs == 4:
+                amid.set()
+                wait(gone)
+
+    def read(conn: wspy.Connection) -> None:
+        kept = [(i, conn) for i in range(3000)]  # no tuples are left that need no memory
+        gc.collect()
+        gc.callbacks.append(collect)
+        thresholds = gc.get_threshold()
+        gc.set_threshold(1)
+        headers = conn.headers
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(collect)
+        amid.set()  # where the collector waits for the interpreter (from 3.12 on)
+        kept.clear()
+        seen.put(dict(headers))
+
+    @server.on_open
+    def start(conn: wspy.Connection) -> None:
+        nonlocal reader
+        reader = threading.Thread(target=read, args=(conn,))
+        reader.start()
+        wait(amid)
+
+    server.on_message(lambda conn, message: gone.set())
+    servers.start(server)
+    connect(server, "/", fields).send("on_open has ended")
+    got = get(seen)
+    assert [(name, got[name]) for name, _ in fields] == fields

@@ -210,11 +210,23 @@ static PyObject *get_query(struct ws_conn_object *self, void *closure) {
     return ws_convert_latin1(get_head(self).query);
 }
 
+/* Of a copy of the head: while the objects are made another thread may run (the collector calls
+ * finalizers), and the owner's frees the head behind on_open if headers are not kept. */
+static PyObject *make_fields(const struct ws_conn_object *self) {
+    struct ws_http_head head = {0};
+    struct ws_slice bytes = ws_conn_get_head(self->core);
+    PyObject *copy = PyBytes_FromStringAndSize(bytes.data, (Py_ssize_t)bytes.len);
+    if (!copy) return NULL;
+    ws_http_head_parse(&head, WS_HTTP_REQUEST, (const uint8_t *)PyBytes_AS_STRING(copy), bytes.len);
+    PyObject *fields = ws_convert_fields(&head);
+    Py_DECREF(copy);
+    return fields;
+}
+
 static PyObject *get_headers(struct ws_conn_object *self, void *closure) {
     (void)closure;
     if (self->headers) return Py_NewRef(self->headers);
-    struct ws_http_head head = get_head(self);
-    PyObject *fields = ws_convert_fields(&head);
+    PyObject *fields = make_fields(self);
     if (!fields) return NULL;
     PyObject *headers = PyObject_CallOneArg(self->server->state->headers_class, fields);
     Py_DECREF(fields);
