@@ -370,7 +370,10 @@ static int post_message(struct ws_conn *c, const struct ws_payload *p) {
 static int post_ping(struct ws_conn *c, const uint8_t *data, size_t len) {
     struct ws_msg *msg = data ? encode_ping(c, data, len) : NULL;
     if (data && !msg) return WS_ERR_MEMORY;
+    /* One that carries nothing of the caller's is enough, however many are asked for. */
+    if (!data && atomic_exchange(&c->ping_posted, true)) return WS_SENT;
     int sent = post_msg(c, WS_MAIL_PING, msg, WS_PART_WHOLE, 0);
+    if (!data && sent < 0) atomic_store(&c->ping_posted, false);
     if (sent != WS_SENT && sent != WS_SENT_OVER) ws_msg_unref(msg);
     return sent;
 }
@@ -403,6 +406,7 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
 static void apply_ping(struct ws_conn *c, struct ws_mail *mail) {
     if (mail->msg)
         atomic_fetch_sub_explicit(&c->posted, ws_msg_size(mail->msg), memory_order_relaxed);
+    else atomic_store(&c->ping_posted, false);
     int sent =
         is_there(c) ? mail->msg ? queue_ping(c, mail->msg) : ping_here(c, NULL) : WS_SENT_DROPPED;
     if (sent == WS_SENT_DROPPED || sent < 0) ws_msg_unref(mail->msg);

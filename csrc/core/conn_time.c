@@ -236,6 +236,7 @@ static void on_ping_due(struct ws_conn *c) {
 }
 
 static void close_for(struct ws_conn *c, enum ws_close_kind kind, const char *why) {
+    if (!ws_conn_is_open(c)) return; /* another thread's close is on its way */
     ws_tick_log(c->tick, WS_LINE_TIME, WS_LOG_INFO, "connection %llu closed: %s",
                 (unsigned long long)c->node.id, why);
     ws_conn_close_for(c, kind);

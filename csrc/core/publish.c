@@ -163,7 +163,7 @@ static int prepare(struct ws_tick *t, struct ws_shared *s, struct ws_payload *p)
 static ptrdiff_t publish_here(struct ws_loop *l, struct ws_slice name, struct ws_payload *p,
                               const struct ws_conn *exclude) {
     struct ws_tick *t = &l->tick;
-    struct delivery d = {.exclude = exclude};
+    struct delivery d = {.exclude = exclude ? exclude->node.id : 0};
     /* In dispatch, where objects may be released: a handler that sends much frees as it goes. */
     if (t->released.bytes > WS_TICK_RELEASE_MAX) ws_tick_give_back(t);
     ws_tick_lock_topics(t);
@@ -247,7 +247,6 @@ ptrdiff_t ws_server_publish(struct ws_server *s, struct ws_slice name, struct ws
                             const struct ws_conn *exclude) {
     struct ws_loop *l = ws_server_loop(s);
     if (name.data && !ws_topic_name_is_valid(name)) return WS_ERR_ARGUMENT;
-    if (ws_tick_is_owner(&l->tick))
-        return publish_here(l, name, payload, exclude ? exclude->node.id : 0);
+    if (ws_tick_is_owner(&l->tick)) return publish_here(l, name, payload, exclude);
     return publish_elsewhere(&l->tick, name, payload, exclude);
 }

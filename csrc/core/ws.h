@@ -263,8 +263,8 @@ void ws_call_detach(struct ws_call *call);
  * then on, until on_call is told that it is done. Once for a call. 0 or WS_ERR_MEMORY. [mailbox;
  * also before ws_loop_begin] */
 int ws_loop_call(struct ws_loop *l, struct ws_call *call, uint64_t delay_ms, uint64_t every_ms);
-/* Not called any more. It is done (on_call tells) at once on the owner thread and before
- * ws_loop_begin, in another dispatch elsewhere. Again: nothing. [mailbox] */
+/* Not called any more. If it waits for its time, it is done (on_call tells) at once on the owner
+ * thread; elsewhere, and if it is in the mailbox, in a later dispatch. Again: nothing. [mailbox] */
 void ws_loop_cancel(struct ws_loop *l, struct ws_call *call);
 
 /* ---- connection ---- */

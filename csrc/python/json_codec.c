@@ -3,6 +3,10 @@
 
 PyObject *ws_json_codec_dump(const struct ws_server_object *server, PyObject *obj,
                              struct ws_convert_payload *p) {
+    if (!server->json_dumps) { /* the collector has taken the server apart */
+        PyErr_SetString(PyExc_RuntimeError, "the server is gone");
+        return NULL;
+    }
     PyObject *dumps = Py_NewRef(server->json_dumps); /* it may replace itself */
     PyObject *text = PyObject_CallOneArg(dumps, obj);
     Py_DECREF(dumps);

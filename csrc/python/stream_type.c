@@ -70,6 +70,11 @@ static PyObject *stream_write(struct stream_object *self, PyObject *part) {
                             self->text ? "str" : "a bytes-like object", Py_TYPE(part)->tp_name);
     }
     if (ws_convert_payload_init(&p, "write", part) < 0) return NULL;
+    if (self->phase == STREAM_ENDED) { /* making a buffer of it may run any code */
+        ws_convert_payload_fini(&p);
+        PyErr_SetString(PyExc_RuntimeError, "the stream has ended meanwhile");
+        return NULL;
+    }
     p.payload.part = self->phase == STREAM_BEGUN ? WS_PART_FIRST : WS_PART_MORE;
     PyObject *sent = ws_conn_type_send(self->conn, &p);
     if (sent) self->phase = STREAM_AMID;
