@@ -2,8 +2,8 @@
  *
  * A stream of bytes is sent in chunks with a turn of the loop for each, and once more whole, to a
  * server that waits with another strategy. The handlers are told the same, and the client reads the
- * same, but for pings and pongs: their place among the frames is anywhere, and only the latest
- * ping's pong is due. Each connection ends with its stream. */
+ * same, but for pings and pongs: they stand anywhere between frames, and some pings need no pong.
+ * Each connection ends with its stream. */
 #include "fuzz.h"
 
 #include "proto.h"
@@ -48,6 +48,7 @@ struct manners {
     bool abrupt;    /* it goes without reading to the end */
     bool in_parts;  /* answers are sent as a stream; one that closes leaves it open */
     bool pings;     /* after each message */
+    bool topics;    /* messages are names to subscribe to, and published there */
 };
 
 static struct manners manners_of(const uint8_t set[2]) {
@@ -63,6 +64,7 @@ static struct manners manners_of(const uint8_t set[2]) {
         .abrupt = set[1] & 16,
         .in_parts = set[1] & 32,
         .pings = set[1] & 64,
+        .topics = set[1] & 128,
     };
 }
 
@@ -117,6 +119,22 @@ static void say(struct host *h, struct ws_conn *c, const uint8_t *data, size_t l
     say_part(h, c, data, len, text, WS_PART_WHOLE);
 }
 
+/* A message is a name, or a pattern if it is binary, and is published to the name. */
+static void publish(struct host *h, struct ws_conn *c, const struct ws_message *m) {
+    struct ws_slice name = {(const char *)m->data, m->len};
+    struct ws_payload p = {.data = m->data, .len = m->len, .text = m->text};
+    int result = ws_conn_subscribe(c, name, !m->text);
+    ptrdiff_t n = ws_server_count_subscribers(h->server, name);
+    MUST(result == 0 || result == 1 || result == WS_ERR_ARGUMENT || result == WS_ERR_LIMIT);
+    MUST(n == 0 || n == 1 || n == WS_ERR_ARGUMENT);
+    if (m->text && result >= 0) MUST(n == 1);
+    MUST(ws_server_publish(h->server, name, &p, NULL) == n);
+    tell(&h->told, "topic %d %d\n", result, (int)n);
+    if (h->n_messages % 3) return;
+    int left = ws_conn_unsubscribe(c, name, !m->text);
+    MUST(result >= 0 ? left == 1 : left <= 0);
+}
+
 static void ping(struct ws_conn *c, const uint8_t *data, size_t len) {
     MUST(ws_conn_ping(c, data, len < WS_PING_MAX ? len : WS_PING_MAX) >= 0);
 }
@@ -164,6 +182,7 @@ static void on_message(void *user, struct ws_conn *c, const struct ws_message *m
     tell(&h->told, "%s ", m->text ? m->ascii ? "ascii" : "text" : "binary");
     tell_bytes(&h->told, m->data, m->len);
     for (int i = 0; i < h->manners.n_answers; i++) answer(h, c, m);
+    if (h->manners.topics) publish(h, c, m);
     if (h->manners.pings) ping(c, m->data, m->len);
     if (n == h->manners.close_at) hang_up(h, c);
     if (!m->object) return;
@@ -240,6 +259,7 @@ static void begin(struct host *h, enum ws_strategy strategy) {
     options.max_headers = 16;
     options.high_water = 10000;
     options.max_backlog = 0;
+    options.max_topics = 10;
     options.max_connections = 10;
     h->server = ws_server_new(&options, &handlers, h);
     MUST(h->server);

@@ -89,12 +89,25 @@ static bool is_nothing(uint8_t c) {
 
 /* The size of the right head that these bytes begin with, 0 if they do not; a NUL is behind them.
  */
+static bool is_version(uint8_t c) {
+    return c >= '1' && c <= '9';
+}
+
+/* Moves *at behind "HTTP/1.", one digit that is not 0, and `end`. */
+static bool pass_version(const uint8_t **at, const char *end) {
+    return pass(at, is_nothing, 0, "HTTP/1.") && is_version(**at) && ++*at &&
+           pass(at, is_nothing, 0, end);
+}
+
+/* The size of the right head that these bytes begin with, 0 if they do not; a NUL is behind them.
+ */
 static size_t plain_head(enum ws_http_kind kind, const uint8_t *data, uint32_t *n_headers) {
     const uint8_t *at = data;
     if (kind == WS_HTTP_REQUEST) {
-        if (!pass(&at, is_tchar, 1, " ") || !pass(&at, is_target, 1, " HTTP/1.1\r\n")) return 0;
+        if (!pass(&at, is_tchar, 1, " ") || !pass(&at, is_target, 1, " ")) return 0;
+        if (!pass_version(&at, "\r\n")) return 0;
     } else {
-        if (!pass(&at, is_nothing, 0, "HTTP/1.1 ")) return 0;
+        if (!pass_version(&at, " ")) return 0;
         const uint8_t *status = at;
         if (!pass(&at, is_digit, 3, " ") || at - status != 4) return 0;
         if (!pass(&at, is_text, 0, "\r\n")) return 0;
@@ -260,13 +273,17 @@ static void check_upgrade(const struct ws_handshake *h, const struct ws_http_hea
     MUST(ws_http_head_get(head, "sec-websocket-version", &value) == 1 && ws_slice_is(value, "13"));
     MUST(ws_http_head_get(head, "sec-websocket-key", &value) == 1);
     MUST(ws_base64_decode(bytes, value.data, value.len) == 16);
+    char written[WS_BASE64_SIZE(16)];
+    ws_base64_encode(written, bytes, 16);
+    bool canonical = memcmp(written, value.data, value.len) == 0;
 
     size_t len = ws_handshake_answer(answer, h);
     MUST(must_read(&answered, WS_HTTP_RESPONSE, answer, len) == len);
-    /* verify speaks for a client that offers no subprotocol. */
+    /* verify speaks for a client that writes its key in the one right way and offers no
+     * subprotocol. */
     struct ws_slice chosen = h->subprotocol;
     int result = ws_handshake_verify(&answered, bytes, &detail);
-    MUST(result == (chosen.len ? WS_ERR_SYNTAX : 0));
+    MUST(result == (chosen.len || !canonical ? WS_ERR_SYNTAX : 0));
     MUST(ws_http_head_get(&answered, "sec-websocket-protocol", &value) == (chosen.len ? 1 : 0));
     if (chosen.len)
         MUST(value.len == chosen.len && memcmp(value.data, chosen.data, value.len) == 0);

@@ -155,6 +155,9 @@ REQUESTS = {
     "upgrade-asterisk": head("GET * HTTP/1.1", HOST, *UPGRADE),
     "upgrade-no-connection": head(GET, HOST, UPGRADE[0], *UPGRADE[2:]),
     "upgrade-version": head(GET, HOST, *UPGRADE[:3], "Sec-WebSocket-Version: 8"),
+    "upgrade-key-bits": head(
+        GET, HOST, *UPGRADE[:2], "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==", UPGRADE[3]
+    ),
     "upgrade-short-key": head(GET, HOST, *UPGRADE[:2], "Sec-WebSocket-Key: QUJD", UPGRADE[3]),
     "upgrade-long-key": head(
         GET, HOST, *UPGRADE[:2], f"Sec-WebSocket-Key: {'QUJD' * 12}", UPGRADE[3]
@@ -196,6 +199,8 @@ REQUESTS = {
     "target-no-host": head("GET http:///x HTTP/1.1", HOST),
     "target-fragment": head("GET /a#b HTTP/1.1", HOST),
     "version-10": head("GET / HTTP/1.0", HOST),
+    "version-12": head("GET / HTTP/1.2", HOST),
+    "version-110": head("GET / HTTP/1.10", HOST),
     "version-20": head("GET / HTTP/2.0", HOST),
     "version-none": b"GET /\r\n\r\n",
     "empty-line": b"\r\n" + head(GET, HOST),
@@ -411,11 +416,20 @@ def conn_setting(
     abrupt: bool = False,
     in_parts: bool = False,
     pings: bool = False,
+    topics: bool = False,
     stretches: tuple[tuple[int, int], ...] = (),
 ) -> bytes:
     """Upgraded: the handshake goes before the stream."""
     server = answers | large << 2 | by_object << 3 | close << 4 | open_sends << 6 | no_memory << 7
-    client = upgraded | strategy << 1 | deaf << 3 | abrupt << 4 | in_parts << 5 | pings << 6
+    client = (
+        upgraded
+        | strategy << 1
+        | deaf << 3
+        | abrupt << 4
+        | in_parts << 5
+        | pings << 6
+        | topics << 7
+    )
     return cut + bytes([server, client]) + coded_stretches(stretches)
 
 
@@ -448,9 +462,20 @@ def conn_seeds() -> Iterator[Seed]:
         setting = conn_setting(large=True, deaf=True, abrupt=True, by_object=True, cut=cut)
         yield f"deaf-abrupt-{name}", setting + ended * 4
 
+    names = "a/b", "a/+", "#", "a/#", "a/b", "+/b", "a//b", "a/b#", "$x/y", "a/b/c/d", "x" * 250
+    kinds = TEXT, BINARY
+    stream = b"".join(frame(FIN | kind, name.encode()) for name in names for kind in kinds)
+    yield "topics", conn_setting(topics=True, answers=0) + stream
+    yield (
+        "topics-limit",
+        conn_setting(topics=True, answers=0)
+        + b"".join(frame(FIN | TEXT, b"topic %d" % i) for i in range(20)),
+    )
+
     code = 200
     big, at = large(KEY, FIN | BINARY, (code,), b"end")
     cut = b"\xa0\x40\xa0\x01"
+    stream = frame(FIN | PING, b"p") + messages
     stretches = ((at, code),)
     yield "big", conn_setting(cut=cut, stretches=stretches) + big + ended
     yield "big-object", conn_setting(by_object=True, cut=cut, stretches=stretches) + big + ended
