@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -82,6 +83,29 @@ def test_chat(strategy: Strategy) -> None:
             ada.close()
             bob.send("gone?")
             assert str(bob.recv(timeout=10)).endswith(": gone?")
+        process.send_signal(signal.SIGTERM)
+        code, _, err = finish(process)
+        assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_ticker(strategy: Strategy) -> None:
+    with example("ticker.py", strategy) as (process, url):
+        with connect_when_up(url, handshake=False) as browser:
+            browser.send_raw(f"GET / HTTP/1.1\r\nHost: {browser.host}\r\n\r\n".encode())
+            page = browser.response()
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert page.body == (ROOT / "examples" / "ticker.html").read_bytes()
+        with connect_sync(url) as viewer:
+            seen: list[str] = []
+            while len(seen) < 60:  # what it gets when it comes, and two trades
+                event = json.loads(viewer.recv(timeout=10))
+                assert event.keys() == {"name", "price"}
+                assert event["price"] >= 1
+                seen.append(event["name"])
+            names = seen[:20]
+            assert len(set(names)) == 20
+            assert seen == names * 3
         process.send_signal(signal.SIGTERM)
         code, _, err = finish(process)
         assert (code, err) == (0, "")

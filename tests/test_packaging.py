@@ -126,7 +126,7 @@ def sdist(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_sdist_has_what_a_build_and_the_tests_need(tree: Path, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    patterns = ("csrc/**/*.[ch]", "wspy/**/*.*", "tests/**/*.*", "examples/*.py", "bench/**/*.*")
+    patterns = ("csrc/**/*.[ch]", "wspy/**/*.*", "tests/**/*.*", "examples/*.*", "bench/**/*.*")
     files = {p.relative_to(tree).as_posix() for g in patterns for p in tree.glob(g)}
     files |= {"Makefile", "README.md", "LICENSE", "CHANGELOG.md", "setup.py", "scripts/system.sh"}
     assert files <= names
@@ -164,7 +164,7 @@ def test_what_is_tested_is_this_checkout() -> None:
     assert Path(wspy.__file__).parent == ROOT / "wspy"
 
 
-@pytest.mark.parametrize("name", ["echo.py", "chat.py"])
+@pytest.mark.parametrize("name", ["echo.py", "chat.py", "ticker.py"])
 def test_the_examples_are_short(name: str) -> None:
     lines = (ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()
     assert len(lines) < 40
