@@ -27,8 +27,7 @@ server.page("/", PAGE)
 
 @server.on_message
 def say(conn: wspy.Connection, message: str | bytes) -> None:
-    for other in server.connections:
-        other.send(f"{conn.id}: {message!s}")
+    server.broadcast(f"{conn.id}: {message!s}")
 
 
 if __name__ == "__main__":

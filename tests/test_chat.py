@@ -92,12 +92,14 @@ class House:
     def __init__(self) -> None:
         self.ticks = Ticks()
         self.stack = ExitStack()
+        self.server: wspy.Server | None = None
         self.url = ""
 
     def start(self, **limits: Any) -> None:
         given = {"burst": 1000, **limits}
         server = wspy.Server(port=0, max_message_size=Limits().frame)
         Chat(Limits(**given), lambda: NOW, self.ticks).attach(server)
+        self.server = server
         self.url = self.stack.enter_context(server.start_in_thread())
 
     def client(self) -> Client:
@@ -169,6 +171,19 @@ def test_one_connection_goes_from_room_to_room(chat: House) -> None:
     assert ann.get() == {"type": "leave", "name": "Bob"}
     ann.say("gone?")
     assert bob.sync() == []
+
+
+def test_a_room_is_a_topic(chat: House) -> None:
+    assert chat.server is not None
+    name = "a/+/\N{GRINNING FACE}" * 6 + "a/"  # as long as a name may be
+    ann, bob = chat.person("Ann", name), chat.person("Bob", "#")
+    assert chat.server.topics() == {f"room {name}": 1, "room #": 1}
+    ann.join("#")
+    assert chat.server.topics() == {"room #": 2}
+    assert bob.get() == {"type": "join", "name": "guest 1"}
+    ann.send(type="flood")  # which closes her connection
+    assert bob.get() == {"type": "leave", "name": "guest 1"}
+    assert chat.server.topics() == {"room #": 1}
 
 
 def test_a_room_is_one_however_it_is_spelled(chat: House) -> None:

@@ -27,21 +27,32 @@ class Person:
         self.session = ""
         self.room: Room | None = None
 
-    def tell(self, event: Event) -> None:
-        self.send(write(event))
+    # Who does not read is closed by the server's max_backlog, whichever of these it is.
 
-    def send(self, line: str) -> None:
-        # Who is about to leave is in the room until on_close. Who does not read is closed by the
-        # server's max_backlog.
+    def tell(self, event: Event) -> None:
         with suppress(ConnectionClosed):
-            self.conn.send(line)
+            self.conn.send(write(event))
+
+    def tell_others(self, event: Event) -> None:
+        """Tells all in the room but this person."""
+        assert self.room is not None
+        self.conn.publish(self.room.topic, write(event))
+
+    def tell_all(self, event: Event) -> None:
+        """Tells all in the room."""
+        assert self.room is not None
+        self.conn.server.publish(self.room.topic, write(event))
 
 
 class Room:
-    """The people of one room by the skeletons of their names, its history and recent ids."""
+    """The people of one room by the skeletons of their names, its history and recent ids.
+
+    They subscribe to its topic, so that what all are told is written once.
+    """
 
     def __init__(self, name: str, limits: Limits) -> None:
         self.name = name
+        self.topic = f"room {name}"
         self._limits = limits
         self._people: dict[str, Person] = {}
         self._history: deque[tuple[Event, int]] = deque()
@@ -62,10 +73,12 @@ class Room:
             raise Full("this room is full")
         person.name = self._free_name(wanted)
         person.room = self
+        person.conn.subscribe(self.topic)
         self._people[skeleton(person.name)] = person
 
     def remove(self, person: Person) -> None:
         del self._people[skeleton(person.name)]
+        person.conn.unsubscribe(self.topic)
         person.room = None
 
     def rename(self, person: Person, wanted: str) -> None:
@@ -85,12 +98,6 @@ class Room:
             if skeleton(name) not in self._people:
                 return name
         raise AssertionError  # count() has no end
-
-    def tell(self, event: Event, but: Person | None = None) -> None:
-        line = write(event)
-        for person in self:
-            if person is not but:
-                person.send(line)
 
     # -- messages --
 

@@ -118,15 +118,15 @@ class Chat:
             }
         )
         if ghost is None:
-            room.tell({"type": "join", "name": person.name}, but=person)
+            person.tell_others({"type": "join", "name": person.name})
         elif ghost.name != person.name:
-            room.tell({"type": "renamed", "from": ghost.name, "to": person.name}, but=person)
+            person.tell_others({"type": "renamed", "from": ghost.name, "to": person.name})
 
     def _leave(self, person: Person) -> None:
         room = person.room
         if room is not None:
+            person.tell_others({"type": "leave", "name": person.name})
             room.remove(person)
-            room.tell({"type": "leave", "name": person.name})
             self._rooms.left(room)
 
     def _rename(self, person: Person, event: Event) -> None:
@@ -136,7 +136,7 @@ class Chat:
         person.room.rename(person, wanted)
         renamed = {"type": "renamed", "from": old, "to": person.name}
         if person.name != old:
-            person.room.tell(renamed)
+            person.tell_all(renamed)
         else:
             person.tell(renamed)
 
@@ -152,13 +152,12 @@ class Chat:
             message = {"id": name, "name": person.name, "at": int(self._clock() * 1000)}
             message["text"] = text
             person.room.remember(message)
-            person.room.tell({"type": "message", **message})
+            person.tell_all({"type": "message", **message})
         # After the message: whoever has this has seen what it is about.
         return person.tell({"type": "ack", "key": key, "id": name})
 
     def _typing(self, person: Person, event: Event) -> None:
-        assert person.room is not None
-        person.room.tell({"type": "typing", "name": person.name}, but=person)
+        person.tell_others({"type": "typing", "name": person.name})
 
     def _ping(self, person: Person, event: Event) -> None:
         person.tell({"type": "pong"})
