@@ -6,6 +6,7 @@ server then ends the stream; without one the connection is still good.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 
@@ -387,31 +388,31 @@ def test_a_flood_of_control_frames(target: ServerProcess, name: str) -> None:
 def test_as_many_control_frames_as_may_be(target: ServerProcess) -> None:
     with target.open() as client:
         client.send_raw(*(frame(PING, str(i)) for i in range(CONTROL_RATE)))
-        expect_the_last_pong(client, CONTROL_RATE)
+        for i in range(CONTROL_RATE):
+            assert client.read_frame() == Frame(PONG, b"%d" % i)
         client.echo("still good")
 
 
 def test_a_flood_where_any_rate_may_be(strategy: Strategy) -> None:
-    """Of many pings the latest is answered; one that nobody reads costs one pong."""
+    """Each ping is answered; if nobody reads the pongs, those that wait are bounded."""
     n = 50_000
     with serve(strategy, control_rate=None) as server:
-        with server.open() as client, server.grows_less_than(512):
+        with server.open() as client, server.grows_less_than(2048):
             client.send_raw(*(frame(PING, str(i)) for i in range(n)))
-            expect_the_last_pong(client, n)
+            for i in range(n):
+                assert client.read_frame() == Frame(PONG, b"%d" % i)
             client.echo("still good")
-        with Client(server.url, receive_buffer=4096) as client, server.grows_less_than(512):
-            client.send_raw(frame(PING, bytes(125)) * n)
-            server.check_honest()
+        with Client(server.url, receive_buffer=4096) as client, server.grows_less_than(2048):
+            client.socket.setblocking(False)
+            flood = memoryview(frame(PING, bytes(125)) * 2 * n)
+            sent = still = 0
+            while still < 20 and sent < len(flood):
+                still += 1
+                with contextlib.suppress(BlockingIOError):
+                    sent += client.socket.send(flood[sent:])
+                    still = 0
+                server.check_honest()
             client.reset()
-
-
-def expect_the_last_pong(client: Client, n: int) -> None:
-    last = -1
-    while last < n - 1:
-        opcode, payload, _ = client.read_frame()
-        assert opcode == PONG
-        assert int(payload) > last
-        last = int(payload)
 
 
 def test_a_flood_of_empty_messages(target: ServerProcess) -> None:

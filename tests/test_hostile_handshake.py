@@ -114,6 +114,8 @@ LINES: Cases = {
 VERSIONS: Cases = {
     "HTTP/1.0": (505, version_is(b"HTTP/1.0")),
     "HTTP/0.9": (505, version_is(b"HTTP/0.9")),
+    "HTTP/1.2": (101, version_is(b"HTTP/1.2")),
+    "HTTP/1.9": (101, version_is(b"HTTP/1.9")),
     "HTTP/2.0": (505, version_is(b"HTTP/2.0")),
     "HTTP/9.9": (505, version_is(b"HTTP/9.9")),
     "the preface of HTTP/2": (505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
@@ -307,6 +309,7 @@ KEYS: Cases = {
     "a key with padding inside": (400, field_is(NAME, b"AAAA=AAAAAAAAAAAAAAAAA==")),
     "a key in the URL's alphabet": (400, field_is(NAME, b"-_-_AAAAAAAAAAAAAAAAAA==")),
     "a key with a space": (400, field_is(NAME, b"AAAA AAAAAAAAAAAAAAAAA==")),
+    "a key with bits behind its end": (101, field_is(NAME, KEY.encode()[:-3] + b"x==")),
     "a key of 8-bit characters": (400, field_is(NAME, b"\xff" * 22 + b"==")),
     "a key in quotes": (400, field_is(NAME, b'"' + KEY.encode() + b'"')),
     "a key of zeros": (101, field_is(NAME, b"A" * 22 + b"==")),
