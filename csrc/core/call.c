@@ -43,11 +43,10 @@ void ws_call_finish(struct ws_tick *t, struct ws_call *call) {
     ws_call_unref(call);
 }
 
-/* Takes the reference; without memory it waits in the heap for another try. */
-static void make_event(struct ws_tick *t, struct ws_call *call) {
-    struct ws_event ev = {.kind = WS_EVENT_CALL, .call = call};
-    if (ws_batch_push(&t->batch, &ev) < 0 && ws_heap_add(&t->calls, &call->node, t->now_ms + 1) < 0)
-        ws_call_unref(call); /* nothing is left to do it with */
+/* Takes it out of the heap and puts it in for another time: where one went out there is room. */
+static void move_to(struct ws_tick *t, struct ws_call *call, uint64_t due_ms) {
+    ws_heap_del(&t->calls, &call->node);
+    ws_heap_add(&t->calls, &call->node, due_ms);
 }
 
 /* ---- adding and cancelling ---- */
@@ -101,18 +100,14 @@ void ws_call_apply(struct ws_loop *l, struct ws_mail *mail) {
     struct ws_tick *t = &l->tick;
     struct ws_call *call = mail->call;
     if (mail->kind == WS_MAIL_CANCEL) {
-        if (ws_heap_has(&call->node)) {
-            ws_heap_del(&t->calls, &call->node);
-            make_event(t, call);
-        }
-        ws_call_unref(call); /* the mail's */
+        if (ws_heap_has(&call->node)) move_to(t, call, 0); /* dispatch finishes it */
+        ws_call_unref(call);                               /* the mail's */
         return;
     }
-    call->node.due_ms = mail->due_ms;
     /* What is due goes by the heap too: a message to a topic has mail applied amid dispatch, whose
      * batch would not end if a call that calls for itself stood in it again at once. */
     if (ws_heap_add(&t->calls, &call->node, is_cancelled(call) ? 0 : mail->due_ms) < 0)
-        make_event(t, call);
+        ws_call_unref(call); /* nothing is left to do it with */
 }
 
 /* ---- their time ---- */
@@ -121,8 +116,9 @@ void ws_call_expire(struct ws_tick *t) {
     struct ws_heap_node *first;
     while (t->batch.n < WS_TICK_EVENTS_MAX && (first = ws_heap_first(&t->calls)) != NULL &&
            first->due_ms <= t->now_ms) {
-        ws_heap_del(&t->calls, first);
-        make_event(t, call_of(first));
+        struct ws_event ev = {.kind = WS_EVENT_CALL, .call = call_of(first)};
+        if (ws_batch_push(&t->batch, &ev) == 0) ws_heap_del(&t->calls, first);
+        else move_to(t, call_of(first), t->now_ms + 1); /* no memory: another try */
     }
 }
 

@@ -210,36 +210,36 @@ static ptrdiff_t count_receivers(struct ws_tick *t, struct ws_slice name,
     return (ptrdiff_t)n - (exclude && n && ws_conn_is_open(exclude) ? 1 : 0);
 }
 
-/* Takes mail, if it is posted. Number and place in the mailbox are given under one lock. */
-static ptrdiff_t post(struct ws_tick *t, struct ws_mail *mail, const struct ws_conn *exclude) {
-    ws_tick_lock_topics(t);
-    ptrdiff_t n = count_receivers(t, mail->topic, exclude);
-    if (n > 0) {
-        mail->sequence = ws_topics_next(&t->topics);
-        if (ws_mailbox_post(&t->mailbox, mail)) ws_wake_signal(&t->wake);
+/* A message to that name, under the lock under which it gets its number and its place in the
+ * mailbox. NULL: it goes nowhere, and *n says why: no receivers, or an error. */
+static struct ws_mail *make_mail(struct ws_tick *t, struct ws_slice name, struct ws_payload *p,
+                                 const struct ws_conn *exclude, ptrdiff_t *n) {
+    *n = count_receivers(t, name, exclude);
+    if (*n <= 0) return NULL;
+    struct ws_msg *msg = ws_conn_encode(p);
+    struct ws_mail *mail = msg ? new_mail(name, msg) : NULL;
+    if (!mail) *n = WS_ERR_MEMORY;
+    else if (!reserve_posted(t, ws_msg_size(msg))) *n = WS_ERR_LIMIT;
+    if (*n < 0) {
+        free(mail);
+        if (msg) ws_msg_free(msg); /* the object stays the caller's */
+        return NULL;
     }
-    ws_tick_unlock_topics(t);
-    return n;
+    mail->key = p->key;
+    mail->exclude = exclude ? exclude->node.id : 0;
+    mail->sequence = ws_topics_next(&t->topics);
+    return mail;
 }
 
 static ptrdiff_t publish_elsewhere(struct ws_tick *t, struct ws_slice name, struct ws_payload *p,
                                    const struct ws_conn *exclude) {
-    struct ws_msg *msg = ws_conn_encode(p);
-    struct ws_mail *mail = msg ? new_mail(name, msg) : NULL;
-    ptrdiff_t n = WS_ERR_MEMORY;
-    if (mail) {
-        size_t size = ws_msg_size(msg);
-        mail->key = p->key;
-        mail->exclude = exclude ? exclude->node.id : 0;
-        n = reserve_posted(t, size) ? post(t, mail, exclude) : WS_ERR_LIMIT;
-        if (n > 0) {
-            p->object = NULL;
-            return n;
-        }
-        if (n != WS_ERR_LIMIT) atomic_fetch_sub_explicit(&t->posted, size, memory_order_relaxed);
-    }
-    free(mail);
-    if (msg) ws_msg_free(msg); /* the object stays the caller's */
+    ptrdiff_t n;
+    ws_tick_lock_topics(t);
+    struct ws_mail *mail = make_mail(t, name, p, exclude, &n);
+    bool was_empty = mail && ws_mailbox_post(&t->mailbox, mail);
+    ws_tick_unlock_topics(t);
+    if (n > 0) p->object = NULL; /* the message's */
+    if (was_empty) ws_wake_signal(&t->wake);
     return n;
 }
 
