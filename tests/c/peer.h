@@ -78,6 +78,7 @@ static inline void check_line(const struct line *l, const char *expected, const 
 /* ---- the server ---- */
 
 struct peer;
+struct crowd; /* a test's own */
 
 struct rig {
     struct ws_options options;
@@ -99,6 +100,7 @@ struct rig {
     bool no_memory;            /* new_buffer fails */
     struct peer *peers[PEERS_MAX];
     int n_peers;
+    struct crowd *crowd;
     int n_fds; /* at the start */
 };
 
@@ -240,6 +242,8 @@ struct peer {
     int n_pings;        /* of 8 bytes, the server's own, which are counted and not said */
     bool quiet;         /* messages are counted only */
     bool numbered;      /* each message begins with its number */
+    bool ascending;     /* each message begins with a number, higher than the one before */
+    long last;          /* that number */
     int n_messages;
     size_t n_bytes; /* of messages */
     uint8_t *into;  /* a large message's memory */
@@ -248,6 +252,11 @@ struct peer {
 static inline void peer_take_message(struct peer *p, const struct ws_proto_event *ev) {
     const uint8_t *data = ev->data ? ev->data : p->into;
     if (p->numbered) CHECK_EQ(strtol((const char *)data, NULL, 10), p->n_messages);
+    if (p->ascending) {
+        long number = strtol((const char *)data, NULL, 10);
+        CHECK(number > p->last);
+        p->last = number;
+    }
     p->n_messages++;
     p->n_bytes += ev->len;
     if (!p->quiet) {

@@ -1,7 +1,10 @@
-/* test_loop_threads.c: other threads send, close and stop. Runs under the thread sanitizer too. */
+/* test_loop_threads.c: other threads send, publish, subscribe, call, close and stop. Runs under the
+ * thread sanitizer too. */
 #include "rig.h"
 
+#include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 /* ---- other threads ---- */
 
@@ -153,6 +156,7 @@ static void test_server_streams_of_threads(void) {
 }
 
 static void run_all(void) {
+    RUN(test_server_threads_do_everything);
     RUN(test_server_mailbox);
     RUN(test_server_mailbox_bound);
     RUN(test_server_streams_of_threads);
