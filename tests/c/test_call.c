@@ -91,6 +91,32 @@ static void test_call_every(void) {
     CHECK_LINE(r.told, "e!e!e!e-l.");
 }
 
+/* A call that has itself called again, and publishes: what is due at once is due in the next
+ * iteration, though a publish takes the mail before. */
+static void again_and_publish(struct job *job) {
+    struct ws_payload p = {.data = (const uint8_t *)"x", .len = 1, .text = true};
+    ws_call_unref(job->call);
+    job->call = NULL;
+    if (job->n < 100) call(job, 0, 0);
+    CHECK_EQ(ws_server_publish(job->rig->server, slice("t"), &p, NULL), 0);
+}
+
+static void test_call_soon_is_not_now(void) {
+    struct rig r;
+    begin(&r);
+    struct job j = job_of(&r, "a");
+    j.act = again_and_publish;
+    call(&j, 0, 0);
+    for (int i = 0; i < 50 && j.n < 100; i++) {
+        int before = j.n;
+        rig_turn(&r);
+        CHECK(j.n <= before + 1);
+    }
+    CHECK(j.n > 10 && j.n < 100);
+    UNTIL(&r, j.n == 100);
+    rig_stop(&r);
+}
+
 /* ---- cancelled ---- */
 
 static void cancel_other(struct job *job) {
@@ -250,6 +276,7 @@ static void test_call_never_made(void) {
 static void run_all(void) {
     RUN(test_call_order);
     RUN(test_call_every);
+    RUN(test_call_soon_is_not_now);
     RUN(test_call_cancel);
     RUN(test_call_cancel_elsewhere);
     RUN(test_call_before_the_run);
