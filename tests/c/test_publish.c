@@ -178,6 +178,32 @@ static void test_publish_posted(void) {
     rig_stop(&r);
 }
 
+static void *post_but_to_one(void *arg) {
+    struct script *s = arg;
+    CHECK_EQ(publish_key(s->rig, NULL, "to the other", NULL, s->c[0]), 1);
+    return NULL;
+}
+
+/* Whoever is left out has closed already: the others are all the others. */
+static void test_publish_exclude_the_closed(void) {
+    struct rig r;
+    struct peer p[2];
+    struct ws_conn *c[2];
+    struct script s = {&r, c};
+    rig_init(&r, strategy);
+    begin(&r, p, c, 2);
+    ws_conn_ref(c[0]);
+    CHECK_EQ(ws_conn_close(c[0], 4000, slice(""), WS_CLOSE_LOCAL), 0);
+    on_thread(post_but_to_one, &s);
+    UNTIL(&r, p[1].n_messages == 1);
+    CHECK_EQ(publish_key(&r, NULL, "again", NULL, c[0]), 1);
+    rig_settle(&r);
+    CHECK_LINE(p[0].said, "close4000:;");
+    CHECK_LINE(p[1].said, "text:to the other;text:again;");
+    ws_conn_unref(c[0]);
+    rig_stop(&r);
+}
+
 static void *post_many(void *arg) {
     struct script *s = arg;
     static uint8_t data[1 << 20];
@@ -622,6 +648,7 @@ static void run_all(void) {
     RUN(test_publish_receivers);
     RUN(test_publish_more_than_the_arena);
     RUN(test_publish_posted);
+    RUN(test_publish_exclude_the_closed);
     RUN(test_publish_posted_bound);
     RUN(test_publish_closes_one);
     RUN(test_publish_to_the_gone);
