@@ -114,7 +114,7 @@ static void on_visit(void *ctx, struct ws_subscriber *who) {
 /* The set of connections changes only when on_close has been called, not here. */
 static ptrdiff_t visit_all(struct ws_tick *t, struct delivery *d) {
     for (struct ws_registry_node *node = t->registry.first; node; node = node->next)
-        if (ws_conn_is_open(ws_conn_of_node(node))) deliver_to(d, ws_conn_of_node(node));
+        if (ws_conn_of_node(node)->state == WS_CONN_OPEN) deliver_to(d, ws_conn_of_node(node));
     return d->n;
 }
 

@@ -272,6 +272,36 @@ static void test_publish_closes_one(void) {
     }
 }
 
+static void *publish_and_close(void *arg) {
+    struct script *s = arg;
+    CHECK_EQ(publish(s->rig, "t", "bye"), 3);
+    CHECK_EQ(publish(s->rig, NULL, "bye all"), 3);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(ws_conn_close(s->c[i], 4000, slice(""), WS_CLOSE_LOCAL), 0);
+    CHECK_EQ(publish(s->rig, "t", "behind"), 3); /* they have not left yet */
+    CHECK_EQ(publish(s->rig, NULL, "behind all"), 1);
+    return NULL;
+}
+
+/* A close on another thread goes behind what that thread published before, as behind what it
+ * sent. */
+static void test_publish_before_a_close(void) {
+    struct rig r;
+    struct peer p[3];
+    struct ws_conn *c[3];
+    struct script s = {&r, c};
+    rig_init(&r, strategy);
+    begin(&r, p, c, 3);
+    for (int i = 0; i < 3; i++) subscribe(c[i], "t");
+    on_thread(publish_and_close, &s);
+    CHECK_EQ(publish(&r, "t", "last"), 1);
+    rig_settle(&r);
+    for (int i = 0; i < 2; i++) CHECK_LINE(p[i].said, "text:bye;text:bye all;close4000:;");
+    CHECK_LINE(p[2].said, "text:bye;text:bye all;text:behind;text:behind all;text:last;");
+    CHECK_EQ(stats_of(&r).dropped_sent, 0);
+    rig_stop(&r);
+}
+
 /* Peers that went without a word, and of which a publish is the first to learn. */
 static void test_publish_to_the_gone(void) {
     struct rig r;
@@ -651,6 +681,7 @@ static void run_all(void) {
     RUN(test_publish_exclude_the_closed);
     RUN(test_publish_posted_bound);
     RUN(test_publish_closes_one);
+    RUN(test_publish_before_a_close);
     RUN(test_publish_to_the_gone);
     RUN(test_drop_oldest);
     RUN(test_drop_oldest_sealed);
