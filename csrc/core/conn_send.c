@@ -208,12 +208,17 @@ static void drop_oldest(struct ws_conn *c) {
     count_dropped(c, n);
 }
 
+/* The bound is reached. Before the policy acts: perhaps the kernel takes it now. */
+static void make_room(struct ws_conn *c) {
+    ws_conn_write(c);
+    if (c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST) drop_oldest(c);
+}
+
 /* Whether another frame may be queued. If the bound was reached the policy has acted. */
 static bool has_place(struct ws_conn *c, uint8_t part) {
     enum ws_backlog_policy policy = c->tick->options->backlog_policy;
     if (has_room(c)) return true;
-    ws_conn_write(c); /* before the policy acts: perhaps the kernel takes it now */
-    if (policy == WS_BACKLOG_DROP_OLDEST) drop_oldest(c);
+    make_room(c);
     if (has_room(c)) return true;
     /* A part cannot be left out, and may not make the queue grow for ever either. */
     if (policy == WS_BACKLOG_CLOSE || part != WS_PART_WHOLE) ws_conn_close_for(c, WS_CLOSE_BACKLOG);
@@ -391,7 +396,9 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
     if (mail->part != WS_PART_WHOLE)
         atomic_fetch_sub_explicit(&c->posted_parts, 1, memory_order_relaxed);
     if (mail->over) c->wants_drain = true;
-    if (c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST) drop_oldest(c);
+    /* The other policies have acted when it was posted. */
+    if (c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST && is_there(c) && !has_room(c))
+        make_room(c);
     if (is_there(c) && push_message(c, &e, mail->part) == 0) {
         c->active_ms = (uint32_t)c->tick->now_ms;
         if (mail->part == WS_PART_WHOLE || mail->part == WS_PART_LAST)

@@ -472,6 +472,73 @@ static void test_drop_behind_a_stream(void) {
     rig_stop(&r);
 }
 
+static void *post_numbers(void *arg) {
+    struct script *s = arg;
+    for (int i = 40; i < 80; i++) CHECK_EQ(send_number(s->c[0], i, 1000), WS_SENT);
+    return NULL;
+}
+
+/* Before the policy acts the kernel is asked: a peer that reads loses nothing, though more than
+ * the bound came together from two threads. */
+static void test_drop_oldest_not_of_a_peer_that_reads(void) {
+    struct rig r;
+    struct peer p[2];
+    struct ws_conn *c[2];
+    struct script s = {&r, c};
+    rig_init(&r, strategy);
+    r.options.max_backlog = BACKLOG;
+    r.options.high_water = 1 << 20;
+    r.options.backlog_policy = WS_BACKLOG_DROP_OLDEST;
+    begin(&r, p, c, 2);
+    subscribe(c[1], "t");
+    p[0].quiet = p[0].numbered = true;
+    for (int i = 0; i < 40; i++) CHECK_EQ(send_number(c[0], i, 1000), WS_SENT);
+    on_thread(post_numbers, &s);
+    CHECK_EQ(publish(&r, "t", "takes what was posted"), 1);
+    UNTIL(&r, p[0].n_messages == 80);
+    CHECK_EQ(ws_conn_dropped(c[0]), 0);
+    rig_stop(&r);
+}
+
+static void *post_three(void *arg) {
+    struct script *s = arg;
+    for (int i = 0; i < 3; i++) CHECK_EQ(send_number(s->c[0], i, 1000), WS_SENT);
+    return NULL;
+}
+
+/* Messages that come too late for a connection that closes cost none of those that came in time. */
+static void test_drop_oldest_not_for_what_comes_late(void) {
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    struct script s = {&r, &c};
+    int n = 0;
+    rig_init(&r, strategy);
+    r.options.max_backlog = BACKLOG;
+    r.options.high_water = 1 << 20;
+    r.options.backlog_policy = WS_BACKLOG_DROP_OLDEST;
+    begin(&r, &p, &c, 1);
+    ws_conn_ref(c);
+    p.deaf = p.quiet = p.ascending = true;
+    p.last = -1;
+    for (; n < 100000 && ws_conn_dropped(c) == 0; n++) {
+        CHECK_EQ(send_number(c, n, 1000), WS_SENT);
+        rig_turn(&r);
+    }
+    uint64_t dropped = ws_conn_dropped(c);
+    on_thread(post_three, &s);
+    CHECK_EQ(ws_conn_close(c, 4000, slice(""), WS_CLOSE_LOCAL), 0);
+    rig_settle(&r);
+    CHECK_EQ(ws_conn_dropped(c), dropped + 3);
+    p.deaf = false;
+    UNTIL(&r, p.said.len > 0);
+    CHECK_LINE(p.said, "close4000:;");
+    CHECK_EQ(p.n_messages, n - (int)dropped);
+    CHECK_EQ(p.last, n - 1);
+    ws_conn_unref(c);
+    rig_stop(&r);
+}
+
 /* ---- keys ---- */
 
 /* A reader that keeps up sees every message; one that is blocked gets of each key the last, in the
@@ -687,6 +754,8 @@ static void run_all(void) {
     RUN(test_drop_oldest_sealed);
     RUN(test_drop_newest);
     RUN(test_drop_behind_a_stream);
+    RUN(test_drop_oldest_not_of_a_peer_that_reads);
+    RUN(test_drop_oldest_not_for_what_comes_late);
     RUN(test_keys);
     RUN(test_keys_behind_a_stream);
     RUN(test_publish_objects);
