@@ -29,4 +29,4 @@ exec env \
     ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=4:thread_local_quarantine_size_kb=64 \
     UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     PYTHONMALLOC=malloc \
-    ../venv/bin/python -m pytest --ignore tests/test_browser.py "$@"
+    ../venv/bin/python -m pytest --ignore-glob 'tests/test_browser*.py' "$@"
