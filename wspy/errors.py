@@ -59,6 +59,6 @@ def log_call_error(timer: Timer, exc: BaseException) -> None:
 def log_handler_error(event: str, conn: Connection, exc: BaseException) -> None:
     """Logs what a handler raised, when no ``on_error`` took it.
 
-    Called by the extension; ``event`` is "open", "message", "close", "drain" or "error".
+    Called by the extension; ``event`` is "open", "message", "json" and so on.
     """
     logger.error("on_%s failed for %r", event, conn, exc_info=exc)
