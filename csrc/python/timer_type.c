@@ -117,7 +117,10 @@ static double get_seconds(const char *method, PyObject *value, bool may_be_0) {
         return -1;
     }
     double seconds = PyFloat_AsDouble(value);
-    if (seconds == -1 && PyErr_Occurred()) return -1;
+    if (seconds == -1 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return -1;
+        PyErr_Clear(); /* an int beyond all doubles: out of range like -1 */
+    }
     if (seconds >= 0 && seconds <= SECONDS_MAX && (may_be_0 || seconds > 0)) return seconds;
     PyErr_Format(PyExc_ValueError, "%s() takes seconds %s and up to 1e9, not %R", method,
                  may_be_0 ? "from 0" : "above 0", value);
