@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
 from browser import find_chromium, launch
 from conftest import Servers
+from machine import skip_unless
 from playwright.sync_api import expect
 from ticker import Ticker
-
-REQUIRED = os.environ.get("WSPY_REQUIRE_BROWSER") == "1"
-
-pytestmark = pytest.mark.skipif(
-    find_chromium() is None and not REQUIRED,
-    reason="there is no Chromium here: install the package chromium",
-)
 
 PICTURE = "document.querySelector('canvas').toDataURL()"
 BLANK = """(() => {
@@ -35,6 +28,7 @@ expect.set_options(timeout=20_000)
 @pytest.mark.parametrize("strategy", ["epoll"])
 def test_the_page(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows each price as text and paints its line, in light and in dark, and comes back."""
+    skip_unless(find_chromium() is not None, "there is no Chromium: install the package chromium")
     ticker = Ticker(servers, monkeypatch, port=0)
     errors: list[str] = []
     with launch() as browser:
