@@ -85,10 +85,10 @@ def test_program_threads(name: str, tsan_objects: list[Path], tmp_path: Path) ->
 
 
 def test_every_module_has_a_program() -> None:
-    """Connections, publishing and calls are tested with the loop, by test_loop_*.c."""
+    """Connections are tested with the loop, by test_loop_*.c."""
     tested = {source.stem.removeprefix("test_") for source in PROGRAMS}
     conns = {source.stem for source in SOURCES if source.stem.startswith("conn")}
-    together = {"call", "dispatch", "publish", *conns}
+    together = {"dispatch", *conns}
     strategies = {"poll_select", "poll_poll", "poll_epoll"}
     assert {source.stem for source in SOURCES} - tested == together | strategies | {"simd"}
 

@@ -203,7 +203,15 @@ bool ws_conn_allow_control(struct ws_conn *c) {
 
 /* ---- the end of patience ---- */
 
+/* A handler may have kept us from seeing that the peer takes something again: true if it does. */
+static bool takes_more(struct ws_conn *c) {
+    size_t before = c->queue.bytes;
+    if (c->blocked) ws_conn_write(c); /* puts off what is due, if it does */
+    return c->queue.bytes < before;
+}
+
 static void on_state_due(struct ws_conn *c) {
+    if (takes_more(c)) return;
     c->has_deadline = false;
     switch ((enum ws_conn_state)c->state) {
     case WS_CONN_HEAD: ws_conn_refuse_late(c); break;
@@ -223,8 +231,7 @@ static void on_state_due(struct ws_conn *c) {
 }
 
 static void on_stall(struct ws_conn *c) {
-    ws_conn_write(c); /* a handler may have kept us from seeing that it takes something again */
-    if (!c->blocked || now_of(c) - c->moved_ms < c->tick->options->stall_timeout_ms) return;
+    if (takes_more(c) || !c->blocked) return;
     ws_conn_gone(c, WS_CLOSE_STALL);
     ws_conn_hangup(c);
 }

@@ -269,7 +269,7 @@ static void test_call_never_made(void) {
     cancel(&j[3]);
     CHECK_LINE(r.told, "");
     rig_end(&r);
-    CHECK_LINE(r.told, "batch-heap-mail-both-");
+    CHECK_LINE(r.told, "batch-mail-both-heap-");
     forget(j, 4);
 }
 
