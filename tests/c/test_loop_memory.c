@@ -80,14 +80,25 @@ struct counts {
     int opens[IDS_MAX], closes[IDS_MAX];
     int next[IDS_MAX]; /* the number of the message that is due */
     int n_lines;
+    int n_calls, n_calls_ended;
 };
 
 static struct counts counts;
+
+/* All but the first, whose peer counts its messages. */
+static void subscribe(struct ws_conn *c) {
+    static const char *const topics[] = {"t", "a/+/b", "#"};
+    for (int i = 0; i < 3 && ws_conn_id(c) > 1; i++) {
+        int done = ws_conn_subscribe(c, slice(topics[i]), i > 0);
+        CHECK(done == 1 || done == WS_ERR_MEMORY);
+    }
+}
 
 static void count_open(struct rig *r, struct ws_conn *c) {
     (void)r;
     counts.opens[ws_conn_id(c)]++;
     CHECK(counts.closes[ws_conn_id(c)] == 0);
+    subscribe(c);
 }
 
 static void count_close(struct rig *r, struct ws_conn *c) {
@@ -102,6 +113,40 @@ static void count_line(void *user, enum ws_log level, struct ws_slice line) {
     (void)user;
     CHECK(level >= WS_LOG_DEBUG && line.len > 0);
     counts.n_lines++;
+}
+
+static void count_call(void *user, void *object, bool called, bool done) {
+    (void)user;
+    (void)called;
+    CHECK(object == &counts);
+    counts.n_calls_ended += done;
+}
+
+/* At once, again and again, later; two of them are cancelled. */
+static void call_some(struct rig *r) {
+    for (int i = 0; i < 3; i++) {
+        struct ws_call *call = ws_call_new(&counts);
+        if (!call) continue;
+        if (ws_loop_call(r->loop, call, i == 2 ? 1000 : 0, i == 1) == 0) {
+            counts.n_calls++;
+            if (i > 0) ws_loop_cancel(r->loop, call);
+        }
+        ws_call_unref(call);
+    }
+}
+
+/* Small ones and objects, with and without a key, to a topic and to patterns. */
+static void publish_some(struct rig *r, const struct ws_conn *exclude) {
+    static const uint8_t bytes[5000];
+    for (int i = 0; i < 4; i++) {
+        void *object = i % 2 ? __real_malloc(1) : NULL;
+        struct ws_payload p = {.data = bytes, .len = i % 2 ? sizeof bytes : 300, .object = object};
+        if (i >= 2) p.key = ws_server_key(r->server, slice("key"));
+        ptrdiff_t n = ws_server_publish(r->server, slice(i == 3 ? "a/x/b" : "t"), &p, exclude);
+        CHECK(n >= 0 || n == WS_ERR_MEMORY);
+        if (object && !p.object) r->n_objects++;
+        else free(object);
+    }
 }
 
 static void answer_number(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
@@ -129,7 +174,11 @@ static void answer_object(struct rig *r, struct ws_conn *c) {
 static void answer(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
     switch (m->data[0]) {
     case 'L': break; /* a large one */
-    case 'o': answer_object(r, c); break;
+    case 'o':
+        answer_object(r, c);
+        publish_some(r, NULL);
+        call_some(r);
+        break;
     case 'c': /* open still if memory does not suffice */
         if (ws_conn_close(c, 4000, slice("done"), WS_CLOSE_LOCAL) < 0) CHECK(ws_conn_is_open(c));
         else CHECK(!ws_conn_is_open(c));
@@ -154,6 +203,8 @@ static void *post_from_thread(void *arg) {
         struct ws_payload p = {.data = (const uint8_t *)"posted", .len = 6, .text = true};
         int sent = ws_conn_send(c, &p);
         CHECK(sent == WS_SENT || sent == WS_SENT_OVER || sent == WS_ERR_MEMORY);
+        publish_some(r, c);
+        call_some(r);
         int closed = ws_conn_close(c, 4001, slice("thread"), WS_CLOSE_LOCAL);
         CHECK(closed == 0 || closed == WS_ERR_MEMORY);
         CHECK_EQ(ws_conn_is_open(c), closed != 0);
@@ -228,6 +279,7 @@ static void run_once(enum ws_strategy s, long first, long count) {
     r.act_open = count_open;
     r.act_close = count_close;
     r.handlers.on_log = count_line;
+    r.handlers.on_call = count_call;
     r.options.high_water = 16384;
     rig_bind_unix(&r);
     ws_server_set_log_level(r.server, WS_LOG_DEBUG);
@@ -257,7 +309,9 @@ static void run_once(enum ws_strategy s, long first, long count) {
         CHECK_EQ(counts.opens[i], counts.closes[i]);
     }
     CHECK_EQ(stats_of(&r).opened, stats_of(&r).closed);
+    CHECK_EQ(ws_server_count_subscribers(r.server, slice("t")), 0);
     rig_end(&r);
+    CHECK_EQ(counts.n_calls_ended, counts.n_calls);
 }
 
 static void walk(enum ws_strategy s, long count) {
