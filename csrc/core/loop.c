@@ -375,6 +375,7 @@ void ws_loop_stop(struct ws_loop *l) {
 static void begin_stop(struct ws_loop *l) {
     l->stopping = true;
     ws_tick_read_clock(&l->tick);
+    ws_loop_take_mail(l); /* what was sent before goes before the close */
     ws_accept_close(l);
     for (uint32_t i = 0; i < l->n_slots; i++) {
         struct ws_conn *c = l->slots[i].conn;

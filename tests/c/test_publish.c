@@ -302,6 +302,30 @@ static void test_publish_before_a_close(void) {
     rig_stop(&r);
 }
 
+static void *publish_and_stop(void *arg) {
+    struct script *s = arg;
+    CHECK_EQ(publish(s->rig, NULL, "bye all"), 2);
+    CHECK_EQ(send_text(s->c[0], "bye"), WS_SENT);
+    ws_server_stop(s->rig->server);
+    return NULL;
+}
+
+/* So does a stop. */
+static void test_publish_before_a_stop(void) {
+    struct rig r;
+    struct peer p[2];
+    struct ws_conn *c[2];
+    struct script s = {&r, c};
+    rig_init(&r, strategy);
+    begin(&r, p, c, 2);
+    on_thread(publish_and_stop, &s);
+    rig_settle(&r);
+    CHECK_LINE(p[0].said, "text:bye all;text:bye;close1001:;");
+    CHECK_LINE(p[1].said, "text:bye all;close1001:;");
+    CHECK_EQ(stats_of(&r).dropped_sent, 0);
+    rig_stop(&r);
+}
+
 /* Peers that went without a word, and of which a publish is the first to learn. */
 static void test_publish_to_the_gone(void) {
     struct rig r;
@@ -749,6 +773,7 @@ static void run_all(void) {
     RUN(test_publish_posted_bound);
     RUN(test_publish_closes_one);
     RUN(test_publish_before_a_close);
+    RUN(test_publish_before_a_stop);
     RUN(test_publish_to_the_gone);
     RUN(test_drop_oldest);
     RUN(test_drop_oldest_sealed);
