@@ -237,6 +237,33 @@ static void test_publish_posted_bound(void) {
     rig_stop(&r);
 }
 
+static void *post_small(void *arg) {
+    struct script *s = arg;
+    ptrdiff_t n;
+    int sent = 0;
+    while ((n = publish(s->rig, "t", "x")) == 1) sent++;
+    CHECK_EQ(n, WS_ERR_LIMIT);
+    CHECK(sent > 50000 && sent < 100000); /* about two hundred bytes each */
+    return NULL;
+}
+
+/* Small messages count with the memory that they take. */
+static void test_publish_posted_small(void) {
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    struct script s = {&r, &c};
+    rig_init(&r, strategy);
+    r.options.max_backlog = 0;
+    begin(&r, &p, &c, 1);
+    p.quiet = true;
+    subscribe(c, "t");
+    on_thread(post_small, &s);
+    UNTIL(&r, p.n_messages == (int)stats_of(&r).sent && p.n_messages > 0);
+    CHECK(p.n_messages > 50000);
+    rig_stop(&r);
+}
+
 /* ---- leaving amid a publish ---- */
 
 /* One of three is full, and the policy closes it while the message goes round. */
@@ -771,6 +798,7 @@ static void run_all(void) {
     RUN(test_publish_posted);
     RUN(test_publish_exclude_the_closed);
     RUN(test_publish_posted_bound);
+    RUN(test_publish_posted_small);
     RUN(test_publish_closes_one);
     RUN(test_publish_before_a_close);
     RUN(test_publish_before_a_stop);
