@@ -331,7 +331,7 @@ int ws_conn_post_close(struct ws_conn *c, const struct ws_closing *closing) {
 
 /* What is posted counts in the backlog from here on, so that a mailbox is bounded. Returns an enum
  * ws_sent or WS_ERR_MEMORY; the bytes are taken back unless it is WS_SENT or WS_SENT_OVER. */
-static int reserve_posted(struct ws_conn *c, size_t size, uint8_t part) {
+static int reserve_posted(struct ws_conn *c, enum ws_mail_kind kind, size_t size, uint8_t part) {
     enum ws_backlog_policy policy = c->tick->options->backlog_policy;
     size_t posted = atomic_fetch_add_explicit(&c->posted, size, memory_order_relaxed);
     size_t before = posted + atomic_load_explicit(&c->cost, memory_order_relaxed);
@@ -339,8 +339,10 @@ static int reserve_posted(struct ws_conn *c, size_t size, uint8_t part) {
     if (!is_full(c, policy == WS_BACKLOG_DROP_OLDEST && part == WS_PART_WHOLE ? posted : before))
         return before + size > c->tick->options->high_water ? WS_SENT_OVER : WS_SENT;
     atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
-    atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
-    count_conn_dropped(c, 1);
+    if (kind == WS_MAIL_SEND) { /* a ping is no message */
+        atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
+        count_conn_dropped(c, 1);
+    }
     if (policy != WS_BACKLOG_CLOSE && part == WS_PART_WHOLE) return WS_SENT_DROPPED;
     /* Without memory for it the next send tries again. */
     int err = ws_conn_post_close(c, ws_conn_fixed_closing(WS_CLOSE_BACKLOG));
@@ -350,7 +352,7 @@ static int reserve_posted(struct ws_conn *c, size_t size, uint8_t part) {
 static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *msg, uint8_t part,
                     uint64_t key) {
     size_t size = msg ? ws_msg_size(msg) : 0;
-    int sent = size ? reserve_posted(c, size, part) : WS_SENT;
+    int sent = size ? reserve_posted(c, kind, size, part) : WS_SENT;
     if (sent != WS_SENT && sent != WS_SENT_OVER) return sent;
     struct ws_mail *mail = new_mail(c, kind);
     if (!mail) {
