@@ -133,6 +133,7 @@ def crowd_of(
     server = str(ROOT / "tests" / "crowd_server.py")
     words = [sys.executable, server, scenario, json.dumps({"strategy": strategy, **options})]
     with started(House, words, dict(os.environ)) as house:
+        assert house.call("strategy") == strategy
         port = house.call("port")
         with started(Crowd, [str(program), str(port)], plain_environment()) as crowd:
             yield crowd, house

@@ -238,7 +238,7 @@ class Slow(Scenario):
     before the next one begins. Windows are sent by the main thread and by the loop's in turns."""
 
     WINDOW = 16
-    SHARED_SIZE, OWN_SIZE = 100, 2000
+    SHARED_SIZE, OWN_SIZE = 100, 1800
 
     def __init__(self, slow: int, **options: Any) -> None:
         self.slow = slow
