@@ -106,8 +106,10 @@ void ws_call_apply(struct ws_loop *l, struct ws_mail *mail) {
     }
     /* What is due goes by the heap too: a message to a topic has mail applied amid dispatch, whose
      * batch would not end if a call that calls for itself stood in it again at once. */
-    if (ws_heap_add(&t->calls, &call->node, is_cancelled(call) ? 0 : mail->due_ms) < 0)
-        ws_call_unref(call); /* nothing is left to do it with */
+    struct ws_event ev = {.kind = WS_EVENT_CALL, .call = call};
+    if (ws_heap_add(&t->calls, &call->node, is_cancelled(call) ? 0 : mail->due_ms) < 0 &&
+        ws_batch_push(&t->batch, &ev) < 0) /* without memory too early rather than never */
+        ws_call_unref(call);
 }
 
 /* ---- their time ---- */
