@@ -207,7 +207,12 @@ struct ws_shared {
 };
 /* Queues a shared message, or does what the policy says. Owner thread. */
 void ws_conn_deliver(struct ws_conn *c, struct ws_shared *shared);
-/* A block with a whole frame (a server's); holds payload->object. NULL: out of memory. */
+#define WS_CONN_SMALL_MAX 4096 /* frames up to this go into the arena, neighbours into one piece   \
+                                */
+/* The frame of a payload, a server's: its size, and the writing of it. */
+size_t ws_conn_frame_size(const struct ws_payload *p);
+void ws_conn_write_frame(uint8_t *out, const struct ws_payload *p);
+/* A block with that frame; holds payload->object. NULL: out of memory. */
 struct ws_msg *ws_conn_encode(const struct ws_payload *p);
 /* Leaves all its topics. */
 void ws_conn_leave(struct ws_conn *c);

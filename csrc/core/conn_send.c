@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL_MAX 4096 /* frames up to this go into the arena, neighbours into one piece */
-#define ENTRY_COST 96  /* bytes of a queue's entry and its block, about */
+#define ENTRY_COST 96 /* bytes of a queue's entry and its block, about */
 
 /* ---- the queue ---- */
 
@@ -139,7 +138,7 @@ static bool is_final(const struct ws_payload *p) {
     return p->part == WS_PART_WHOLE || p->part == WS_PART_LAST;
 }
 
-static size_t frame_size(const struct ws_payload *p) {
+size_t ws_conn_frame_size(const struct ws_payload *p) {
     return ws_frame_header_size(p->len, false) + p->len;
 }
 
@@ -150,7 +149,7 @@ static size_t write_header(uint8_t *out, const struct ws_payload *p) {
 
 /* RFC 6455 section 5.1: "A server MUST NOT mask any frames that it sends to the client." So a frame
  * is the same for everybody. */
-static void write_frame(uint8_t *out, const struct ws_payload *p) {
+void ws_conn_write_frame(uint8_t *out, const struct ws_payload *p) {
     size_t header = write_header(out, p);
     if (p->len) memcpy(out + header, p->data, p->len);
 }
@@ -161,8 +160,8 @@ struct ws_msg *ws_conn_encode(const struct ws_payload *p) {
         uint8_t header[WS_FRAME_HEADER_MAX];
         return ws_msg_new_object(p->object, p->data, p->len, header, write_header(header, p));
     }
-    struct ws_msg *m = ws_msg_new(frame_size(p));
-    if (m) write_frame(m->bytes, p);
+    struct ws_msg *m = ws_msg_new(ws_conn_frame_size(p));
+    if (m) ws_conn_write_frame(m->bytes, p);
     return m;
 }
 
@@ -171,14 +170,14 @@ static uint8_t kind_of(uint8_t part) {
 }
 
 static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
-    size_t size = frame_size(p);
+    size_t size = ws_conn_frame_size(p);
     struct ws_queue_entry e = {.len = size, .key = p->key, .kind = kind_of(p->part)};
     /* What outlives the tick would have to be copied out of the arena again at its end; an object
      * is held by a block. */
-    bool in_arena = size <= SMALL_MAX && !p->object && !c->blocked && !c->in_stream;
+    bool in_arena = size <= WS_CONN_SMALL_MAX && !p->object && !c->blocked && !c->in_stream;
     uint8_t *at = in_arena ? ws_arena_take(&c->tick->out, size) : NULL;
     if (at) {
-        write_frame(at, p);
+        ws_conn_write_frame(at, p);
         e.data = at;
     } else {
         e.msg = ws_conn_encode(p);

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL_MAX 4096 /* frames up to this go into the arena */
-#define MAIL_COST 200  /* bytes of a mail and its block, about */
+#define MAIL_COST 200 /* bytes of a mail and its block, about */
 
 /* ---- subscriptions ---- */
 
@@ -146,17 +145,13 @@ void ws_publish_apply(struct ws_loop *l, struct ws_mail *mail) {
 
 /* The frame goes into the arena once, if it is small, or into a block, which takes the object. */
 static int prepare(struct ws_tick *t, struct ws_shared *s, struct ws_payload *p) {
-    uint8_t header[WS_FRAME_HEADER_MAX];
-    struct ws_frame f = {
-        .fin = true, .opcode = p->text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY, .len = p->len};
-    size_t header_len = ws_frame_write(header, &f);
     s->payload = p;
     s->key = p->key;
-    s->len = header_len + p->len;
-    uint8_t *at = s->len <= SMALL_MAX && !p->object ? ws_arena_take(&t->out, s->len) : NULL;
+    s->len = ws_conn_frame_size(p);
+    bool in_arena = s->len <= WS_CONN_SMALL_MAX && !p->object;
+    uint8_t *at = in_arena ? ws_arena_take(&t->out, s->len) : NULL;
     if (at) {
-        memcpy(at, header, header_len);
-        if (p->len) memcpy(at + header_len, p->data, p->len);
+        ws_conn_write_frame(at, p);
         s->at = at;
         return 0;
     }

@@ -33,6 +33,16 @@ static void raise_topic(PyObject *topic, bool pattern) {
                  topic);
 }
 
+/* For a negative result of the core's about a topic's name. Returns NULL. */
+static PyObject *raise_for_name(ptrdiff_t err, PyObject *topic) {
+    if (err == WS_ERR_ARGUMENT) {
+        raise_topic(topic, false);
+    } else {
+        ws_errors_raise((int)err);
+    }
+    return NULL;
+}
+
 static int get_exclude(struct ws_server_object *server, PyObject *value, struct ws_conn **exclude) {
     if (!value || value == Py_None) return 0;
     if (Py_TYPE(value) != server->state->conn_type) {
@@ -143,9 +153,13 @@ PyObject *ws_topic_methods_conn_topics(struct ws_conn_object *self, void *closur
 
 /* ---- messages ---- */
 
-/* Publishes a payload and finishes it. */
+/* Publishes a payload with a key (or NULL) and finishes it. */
 static PyObject *publish(struct ws_server_object *server, PyObject *topic, struct ws_slice name,
-                         struct ws_convert_payload *p, struct ws_conn *exclude) {
+                         struct ws_convert_payload *p, PyObject *key, struct ws_conn *exclude) {
+    if (ws_convert_key(server->core, key, &p->payload.key) < 0) {
+        ws_convert_payload_fini(p);
+        return NULL;
+    }
     /* For the core, taken before it can be given back. */
     PyObject *object = Py_XNewRef((PyObject *)p->payload.object);
     ptrdiff_t n = ws_server_publish(server->core, name, &p->payload, exclude);
@@ -153,12 +167,7 @@ static PyObject *publish(struct ws_server_object *server, PyObject *topic, struc
     ws_convert_payload_fini(p);
     if (n >= 0) return PyLong_FromSsize_t(n);
     if (n == WS_ERR_LIMIT) return PyLong_FromLong(0); /* dropped and counted */
-    if (n == WS_ERR_ARGUMENT) {
-        raise_topic(topic, false);
-    } else {
-        ws_errors_raise((int)n);
-    }
-    return NULL;
+    return raise_for_name(n, topic);
 }
 
 static const char *const publish_names[] = {"topic", "data", "key", "exclude", NULL};
@@ -184,11 +193,7 @@ PyObject *ws_topic_methods_publish(struct ws_server_object *self, PyObject *cons
         get_topic(values[0], &topic) < 0 || get_exclude(self, values[3], &exclude) < 0 ||
         ws_convert_payload_init(&p, "publish", values[1]) < 0)
         return NULL;
-    if (ws_convert_key(self->core, values[2], &p.payload.key) < 0) {
-        ws_convert_payload_fini(&p);
-        return NULL;
-    }
-    return publish(self, values[0], topic, &p, exclude);
+    return publish(self, values[0], topic, &p, values[2], exclude);
 }
 
 const char ws_topic_methods_conn_publish_doc[] =
@@ -206,11 +211,7 @@ PyObject *ws_topic_methods_conn_publish(struct ws_conn_object *self, PyObject *c
     if (ws_convert_arguments("publish", own_names, 2, 2, args, n, names, values) < 0 ||
         get_topic(values[0], &topic) < 0 || ws_convert_payload_init(&p, "publish", values[1]) < 0)
         return NULL;
-    if (ws_convert_key(self->server->core, values[2], &p.payload.key) < 0) {
-        ws_convert_payload_fini(&p);
-        return NULL;
-    }
-    return publish(self->server, values[0], topic, &p, self->core);
+    return publish(self->server, values[0], topic, &p, values[2], self->core);
 }
 
 const char ws_topic_methods_publish_json_doc[] =
@@ -232,10 +233,7 @@ PyObject *ws_topic_methods_publish_json(struct ws_server_object *self, PyObject 
         return NULL;
     text = ws_json_codec_dump(self, values[1], &p);
     if (!text) return NULL;
-    PyObject *result = NULL;
-    if (ws_convert_key(self->core, values[2], &p.payload.key) == 0)
-        result = publish(self, values[0], topic, &p, exclude);
-    else ws_convert_payload_fini(&p);
+    PyObject *result = publish(self, values[0], topic, &p, values[2], exclude);
     Py_DECREF(text);
     return result;
 }
@@ -255,11 +253,7 @@ PyObject *ws_topic_methods_broadcast(struct ws_server_object *self, PyObject *co
         get_exclude(self, values[2], &exclude) < 0 ||
         ws_convert_payload_init(&p, "broadcast", values[0]) < 0)
         return NULL;
-    if (ws_convert_key(self->core, values[1], &p.payload.key) < 0) {
-        ws_convert_payload_fini(&p);
-        return NULL;
-    }
-    return publish(self, NULL, (struct ws_slice){NULL, 0}, &p, exclude);
+    return publish(self, NULL, (struct ws_slice){NULL, 0}, &p, values[1], exclude);
 }
 
 /* ---- looking at them ---- */
@@ -274,12 +268,7 @@ PyObject *ws_topic_methods_subscribers(struct ws_server_object *self, PyObject *
     if (!ws_server_type_has_core(self) || get_topic(topic, &name) < 0) return NULL;
     ptrdiff_t n = ws_server_count_subscribers(self->core, name);
     if (n >= 0) return PyLong_FromSsize_t(n);
-    if (n == WS_ERR_ARGUMENT) {
-        raise_topic(topic, false);
-    } else {
-        ws_errors_raise((int)n);
-    }
-    return NULL;
+    return raise_for_name(n, topic);
 }
 
 const char ws_topic_methods_topics_doc[] =
