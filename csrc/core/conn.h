@@ -207,8 +207,8 @@ struct ws_shared {
 };
 /* Queues a shared message, or does what the policy says. Owner thread. */
 void ws_conn_deliver(struct ws_conn *c, struct ws_shared *shared);
-#define WS_CONN_SMALL_MAX 4096 /* frames up to this go into the arena, neighbours into one piece   \
-                                */
+/* Frames up to this size go into the arena, neighbours into one piece. */
+#define WS_CONN_SMALL_MAX 4096
 /* The frame of a payload, a server's: its size, and the writing of it. */
 size_t ws_conn_frame_size(const struct ws_payload *p);
 void ws_conn_write_frame(uint8_t *out, const struct ws_payload *p);
