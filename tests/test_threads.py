@@ -240,7 +240,7 @@ def test_threads_send_while_the_server_stops(servers: Servers, connect: Connect)
 
 def test_the_bound_of_the_backlog_from_another_thread(servers: Servers, connect: Connect) -> None:
     gate = Gate()
-    server = servers.make(high_water=10_000, max_backlog=50_000)
+    server = servers.make(high_water=10_200, max_backlog=50_000)
     recorder = Recorder(server)
     server.on_message(lambda conn, message: gate.hold())
     servers.start(server)

@@ -6,6 +6,9 @@
 #include <string.h>
 
 #define ENTRY_COST 96 /* bytes of a queue's entry and its block, about */
+/* The same for what another thread has posted, in part only: a burst of ten thousands while the
+ * loop waits for its turn says nothing of the peer. */
+#define POSTED_COST 16
 
 /* ---- the queue ---- */
 
@@ -166,7 +169,8 @@ struct ws_msg *ws_conn_encode(const struct ws_payload *p) {
 }
 
 static uint8_t kind_of(uint8_t part) {
-    return part == WS_PART_WHOLE ? WS_QUEUE_MESSAGE : WS_QUEUE_PART;
+    if (part == WS_PART_WHOLE) return WS_QUEUE_MESSAGE;
+    return part == WS_PART_LAST ? WS_QUEUE_LAST : WS_QUEUE_PART;
 }
 
 static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
@@ -193,32 +197,45 @@ static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     return 0;
 }
 
-static bool has_room(const struct ws_conn *c) {
-    return !is_full(c, ws_conn_cost(c) + atomic_load_explicit(&c->posted, memory_order_relaxed));
+static size_t posted_cost(const struct ws_conn *c) {
+    return atomic_load_explicit(&c->posted, memory_order_relaxed) +
+           POSTED_COST * (size_t)atomic_load_explicit(&c->n_posted, memory_order_relaxed);
+}
+
+/* beside: what counts with the queue. */
+static bool has_room(const struct ws_conn *c, size_t beside) {
+    return !is_full(c, ws_conn_cost(c) + beside);
+}
+
+/* With a key it may take the place of an older one: then the queue is not longer for it. */
+static bool has_old_place(struct ws_conn *c, size_t beside, uint64_t key) {
+    if (!key || !(c->blocked || c->in_stream)) return false;
+    size_t old = ws_queue_replaceable(c->in_stream && c->behind ? c->behind : &c->queue, key);
+    return old && !is_full(c, ws_conn_cost(c) + beside - old);
 }
 
 /* Makes room at the cost of what waits longest. */
-static void drop_oldest(struct ws_conn *c) {
+static void drop_oldest(struct ws_conn *c, size_t beside) {
     struct ws_queue_sink *sink = &c->tick->released;
     size_t n = 0;
-    while (!has_room(c) && (ws_queue_drop_oldest(&c->queue, sink) ||
-                            (c->behind && ws_queue_drop_oldest(c->behind, sink))))
+    while (!has_room(c, beside) && (ws_queue_drop_oldest(&c->queue, sink) ||
+                                    (c->behind && ws_queue_drop_oldest(c->behind, sink))))
         n++;
     count_dropped(c, n);
 }
 
 /* The bound is reached. Before the policy acts: perhaps the kernel takes it now. */
-static void make_room(struct ws_conn *c) {
+static void make_room(struct ws_conn *c, size_t beside) {
     ws_conn_write(c);
-    if (c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST) drop_oldest(c);
+    if (c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST) drop_oldest(c, beside);
 }
 
 /* Whether another frame may be queued. If the bound was reached the policy has acted. */
-static bool has_place(struct ws_conn *c, uint8_t part) {
+static bool has_place(struct ws_conn *c, size_t beside, uint8_t part, uint64_t key) {
     enum ws_backlog_policy policy = c->tick->options->backlog_policy;
-    if (has_room(c)) return true;
-    make_room(c);
-    if (has_room(c)) return true;
+    if (has_room(c, beside) || has_old_place(c, beside, key)) return true;
+    make_room(c, beside);
+    if (has_room(c, beside)) return true;
     /* A part cannot be left out, and may not make the queue grow for ever either. */
     if (policy == WS_BACKLOG_CLOSE || part != WS_PART_WHOLE) ws_conn_close_for(c, WS_CLOSE_BACKLOG);
     return false;
@@ -232,7 +249,7 @@ static bool is_there(const struct ws_conn *c) {
 static int send_here(struct ws_conn *c, const struct ws_payload *p) {
     /* In dispatch, where objects may be released: a handler that sends much frees as it goes. */
     if (c->tick->released.bytes > WS_TICK_RELEASE_MAX) ws_tick_give_back(c->tick);
-    if (!is_there(c) || !has_place(c, p->part)) {
+    if (!is_there(c) || !has_place(c, posted_cost(c), p->part, p->key)) {
         count_dropped(c, 1);
         return WS_SENT_DROPPED;
     }
@@ -254,7 +271,7 @@ void ws_conn_deliver(struct ws_conn *c, struct ws_shared *s) {
     struct ws_queue_entry e = {.len = s->len, .key = s->key, .kind = WS_QUEUE_MESSAGE};
     /* A close that another thread has posted goes behind what it published before: is_open says
      * nothing of that. */
-    if (!is_there(c) || !has_place(c, WS_PART_WHOLE)) {
+    if (!is_there(c) || !has_place(c, posted_cost(c), WS_PART_WHOLE, s->key)) {
         count_dropped(c, 1);
         return;
     }
@@ -292,7 +309,8 @@ static struct ws_msg *encode_ping(const struct ws_conn *c, const uint8_t *data, 
 }
 
 static int ping_here(struct ws_conn *c, struct ws_msg *m) {
-    if (!is_there(c) || (m && !has_place(c, WS_PART_WHOLE))) return WS_SENT_DROPPED;
+    if (!is_there(c) || (m && !has_place(c, posted_cost(c), WS_PART_WHOLE, 0)))
+        return WS_SENT_DROPPED;
     if (m) return queue_ping(c, m) < 0 ? WS_ERR_MEMORY : WS_SENT;
     c->wants_ping = true;
     ws_conn_touch(c);
@@ -328,16 +346,30 @@ int ws_conn_post_close(struct ws_conn *c, const struct ws_closing *closing) {
     return 0;
 }
 
+static void take_back_posted(struct ws_conn *c, size_t size) {
+    atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&c->n_posted, 1, memory_order_relaxed);
+}
+
+/* What only gives way to something in the queue, where its owner does it: then what stands there is
+ * no reason to refuse it here. */
+static bool is_judged_late(const struct ws_conn *c, uint8_t part, uint64_t key) {
+    if (part != WS_PART_WHOLE) return false;
+    return key || c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST;
+}
+
 /* What is posted counts in the backlog from here on, so that a mailbox is bounded. Returns an enum
- * ws_sent or WS_ERR_MEMORY; the bytes are taken back unless it is WS_SENT or WS_SENT_OVER. */
-static int reserve_posted(struct ws_conn *c, enum ws_mail_kind kind, size_t size, uint8_t part) {
+ * ws_sent or WS_ERR_MEMORY; it is taken back unless it is WS_SENT or WS_SENT_OVER. */
+static int reserve_posted(struct ws_conn *c, enum ws_mail_kind kind, size_t size, uint8_t part,
+                          uint64_t key) {
     enum ws_backlog_policy policy = c->tick->options->backlog_policy;
     size_t posted = atomic_fetch_add_explicit(&c->posted, size, memory_order_relaxed);
+    posted +=
+        POSTED_COST * (size_t)atomic_fetch_add_explicit(&c->n_posted, 1, memory_order_relaxed);
     size_t before = posted + atomic_load_explicit(&c->cost, memory_order_relaxed);
-    /* What is older stands in the queue, where its owner drops it. */
-    if (!is_full(c, policy == WS_BACKLOG_DROP_OLDEST && part == WS_PART_WHOLE ? posted : before))
+    if (!is_full(c, is_judged_late(c, part, key) ? posted : before))
         return before + size > c->tick->options->high_water ? WS_SENT_OVER : WS_SENT;
-    atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
+    take_back_posted(c, size);
     if (kind == WS_MAIL_SEND) { /* a ping is no message */
         atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
         count_conn_dropped(c, 1);
@@ -351,11 +383,11 @@ static int reserve_posted(struct ws_conn *c, enum ws_mail_kind kind, size_t size
 static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *msg, uint8_t part,
                     uint64_t key) {
     size_t size = msg ? ws_msg_size(msg) : 0;
-    int sent = size ? reserve_posted(c, kind, size, part) : WS_SENT;
+    int sent = msg ? reserve_posted(c, kind, size, part, key) : WS_SENT;
     if (sent != WS_SENT && sent != WS_SENT_OVER) return sent;
     struct ws_mail *mail = new_mail(c, kind);
     if (!mail) {
-        atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
+        if (msg) take_back_posted(c, size);
         return WS_ERR_MEMORY;
     }
     mail->msg = msg;
@@ -393,14 +425,16 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
                                .msg = mail->msg,
                                .key = mail->key,
                                .kind = kind_of(mail->part)};
-    atomic_fetch_sub_explicit(&c->posted, size, memory_order_relaxed);
+    take_back_posted(c, size);
     if (mail->part != WS_PART_WHOLE)
         atomic_fetch_sub_explicit(&c->posted_parts, 1, memory_order_relaxed);
     if (mail->over) c->wants_drain = true;
-    /* The other policies have acted when it was posted. */
-    if (c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST && is_there(c) && !has_room(c))
-        make_room(c);
-    if (is_there(c) && push_message(c, &e, mail->part) == 0) {
+    bool has_way = is_there(c);
+    /* Others were judged when they were posted. What is posted behind it does not count: a peer
+     * that keeps up loses nothing to a large message that comes next. */
+    if (has_way && is_judged_late(c, mail->part, mail->key))
+        has_way = has_place(c, 0, mail->part, mail->key);
+    if (has_way && push_message(c, &e, mail->part) == 0) {
         c->active_ms = (uint32_t)c->tick->now_ms;
         if (mail->part == WS_PART_WHOLE || mail->part == WS_PART_LAST)
             ws_count(&c->tick->counters->sent, 1);
@@ -414,8 +448,7 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
 }
 
 static void apply_ping(struct ws_conn *c, struct ws_mail *mail) {
-    if (mail->msg)
-        atomic_fetch_sub_explicit(&c->posted, ws_msg_size(mail->msg), memory_order_relaxed);
+    if (mail->msg) take_back_posted(c, ws_msg_size(mail->msg));
     else atomic_store(&c->ping_posted, false);
     int sent =
         is_there(c) ? mail->msg ? queue_ping(c, mail->msg) : ping_here(c, NULL) : WS_SENT_DROPPED;

@@ -115,13 +115,18 @@ int ws_loop_watch(struct ws_loop *l, int fd) {
 static int grow_slots(struct ws_loop *l) {
     if (l->n_slots >= WS_LISTENER_SLOT / 2) return WS_ERR_LIMIT;
     uint32_t n = l->n_slots ? l->n_slots * 2 : 64;
-    struct ws_slot *slots = realloc(l->slots, n * sizeof *slots);
+    struct ws_slot *slots = malloc(n * sizeof *slots), *old = l->slots;
     if (!slots) return WS_ERR_MEMORY;
+    if (old) memcpy(slots, old, l->n_slots * sizeof *slots);
     for (uint32_t i = l->n_slots; i < n; i++)
         slots[i] = (struct ws_slot){.next_free = i + 1 < n ? i + 1 : NO_SLOT};
-    l->free_slot = l->n_slots;
+    /* In this order: a child that another thread forks meanwhile finds an array that is whole. */
+    atomic_signal_fence(memory_order_seq_cst);
     l->slots = slots;
+    atomic_signal_fence(memory_order_seq_cst);
+    l->free_slot = l->n_slots;
     l->n_slots = n;
+    free(old);
     return 0;
 }
 
@@ -414,6 +419,8 @@ static void abandon_topics(struct ws_loop *l) {
 }
 
 void ws_loop_abandon(struct ws_loop *l) {
+    uintptr_t owner = atomic_load(&l->tick.owner);
+    l->is_orphan = owner && !ws_tick_is_owner(&l->tick);
     atomic_store(&l->abandoned, true);
     abandon_topics(l);
     for (uint32_t i = 0; i < l->n_slots; i++) {
@@ -486,6 +493,8 @@ void ws_loop_end(struct ws_loop *l) {
     bool abandoned = atomic_load(&l->abandoned);
     if (l->has_ended) return;
     l->has_ended = true;
+    if (l->is_orphan)
+        return; /* lists may be half changed: what they hold is the process's to free */
     t->touched = t->ready = t->overdue = t->dead = NULL;
     for (size_t i = 0; i < t->batch.n; i++) ws_dispatch_drop(t, &t->batch.events[i]);
     t->batch.n = 0;
@@ -510,7 +519,7 @@ void ws_loop_fini(struct ws_loop *l) {
     ws_loop_end(l);
     /* A thread may have posted between its look at is_open and the end. */
     return_all_mail(l);
-    ws_topics_fini(&l->tick.topics);
+    if (!l->is_orphan) ws_topics_fini(&l->tick.topics);
     pthread_mutex_destroy(&l->tick.topics_lock);
     ws_wake_fini(&l->tick.wake);
     free(l->unix_path);

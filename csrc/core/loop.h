@@ -44,6 +44,8 @@ struct ws_loop {
     int ready_at, ready_n;
     struct ws_timer accept_timer, shutdown_timer;
     bool stopping, cut_asked, has_poller, has_ended;
+    bool
+        is_orphan; /* abandoned on another thread than the owner, who may have been amid anything */
     _Atomic bool begun, stop_asked, abandoned;
 };
 

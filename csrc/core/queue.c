@@ -12,6 +12,11 @@ static bool is_borrowed(const struct ws_queue_entry *e) {
     return !e->msg && !e->lasting;
 }
 
+/* Parts are no messages: the last one stands for all of them. */
+static bool ends_message(const struct ws_queue_entry *e) {
+    return e->kind == WS_QUEUE_MESSAGE || e->kind == WS_QUEUE_LAST;
+}
+
 void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m) {
     struct ws_msg *last = ws_msg_unref(m);
     if (!last) return;
@@ -85,6 +90,11 @@ static struct ws_queue_entry *find_replaceable(struct ws_queue *q, uint64_t key)
     if (!found->key || i >= q->n || (i == 0 && q->sent)) return NULL;
     struct ws_queue_entry *e = &q->entries[q->head + i];
     return e->key == key ? e : NULL;
+}
+
+size_t ws_queue_replaceable(struct ws_queue *q, uint64_t key) {
+    const struct ws_queue_entry *there = find_replaceable(q, key);
+    return there ? there->len : 0;
 }
 
 int ws_queue_replace(struct ws_queue *q, const struct ws_queue_entry *entry,
@@ -280,7 +290,7 @@ size_t ws_queue_discard(struct ws_queue *q, struct ws_queue_sink *sink) {
         }
         q->bytes -= e.len;
         drop(q, &e, sink);
-        dropped++;
+        if (ends_message(&e)) dropped++;
     }
     q->n = kept;
     drop_keys(q);
@@ -306,7 +316,7 @@ size_t ws_queue_clear(struct ws_queue *q, struct ws_queue_sink *sink) {
     size_t dropped = 0;
     for (uint32_t i = 0; i < q->n; i++) {
         const struct ws_queue_entry *e = &q->entries[q->head + i];
-        if (e->kind == WS_QUEUE_MESSAGE) dropped++;
+        if (ends_message(e)) dropped++;
         drop(q, e, sink);
     }
     q->n = 0;

@@ -17,6 +17,7 @@
 enum ws_queue_kind {
     WS_QUEUE_MESSAGE, /* a message of the application's, whole */
     WS_QUEUE_PART,    /* a part of one: policies leave it alone, or its peer would see a hole */
+    WS_QUEUE_LAST,    /* the last part: with it a message is dropped, as with MESSAGE */
     WS_QUEUE_CONTROL, /* a control frame: policies leave it alone */
     WS_QUEUE_PONG,    /* the same; a newer one replaces it (RFC 6455 section 5.5.3) */
     WS_QUEUE_HTTP,    /* the handshake's answer: nothing goes before it either */
@@ -59,6 +60,8 @@ int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry);
  * are unlike 0. 1: replaced (takes entry->msg), 0: there is none, or no memory to look for it. */
 int ws_queue_replace(struct ws_queue *q, const struct ws_queue_entry *entry,
                      struct ws_queue_sink *sink);
+/* Bytes of the message that replace would drop; 0: there is none. */
+size_t ws_queue_replaceable(struct ws_queue *q, uint64_t key);
 /* Puts a control frame at the next frame boundary: before every message that is not sealed, behind
  * HTTP and the control frames that wait there. A pong replaces one of those. Like push. */
 int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry,
@@ -73,7 +76,8 @@ size_t ws_queue_consume(struct ws_queue *q, size_t n, struct ws_queue_sink *sink
 /* Copies borrowed bytes into a block, so that the arena may be reused. 0 or WS_ERR_MEMORY (queue
  * unchanged). */
 int ws_queue_settle(struct ws_queue *q);
-/* Drops the messages and parts that are not sealed; control frames stay. Returns how many. */
+/* Drops the messages and parts that are not sealed; control frames stay. Returns the number of
+ * messages. */
 size_t ws_queue_discard(struct ws_queue *q, struct ws_queue_sink *sink);
 /* Drops the oldest whole message that is not sealed. False: there is none. */
 bool ws_queue_drop_oldest(struct ws_queue *q, struct ws_queue_sink *sink);

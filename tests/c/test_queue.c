@@ -244,16 +244,18 @@ static void test_queue_discard(void) {
         push_block(&q, "first", WS_QUEUE_MESSAGE);
         push_block(&q, "[c]", WS_QUEUE_CONTROL);
         push_object(&q, "H", object);
-        e.kind = WS_QUEUE_PART;
+        e.kind = WS_QUEUE_PART; /* with its last part a message goes, and is counted */
         CHECK_EQ(ws_queue_push(&q, &e), 0);
+        push_block(&q, "last", WS_QUEUE_LAST);
         push_lasting(&q, "[d]", WS_QUEUE_CONTROL);
         CHECK_EQ(ws_queue_consume(&q, sent, &sink), 0);
         CHECK_EQ(ws_queue_discard(&q, &sink), 3 - sent);
         CHECK_EQ(q.n_borrowed, 0);
         check_bytes(&q, sent ? "irst[c][d]" : "[c][d]"); /* what is sealed goes out whole */
         CHECK_EQ(ws_queue_discard(&q, &sink), 0);
-        push_block(&q, "new", WS_QUEUE_MESSAGE);
-        check_bytes(&q, sent ? "irst[c][d]new" : "[c][d]new");
+        push_block(&q, "part", WS_QUEUE_PART);
+        push_block(&q, "new", WS_QUEUE_LAST);
+        check_bytes(&q, sent ? "irst[c][d]partnew" : "[c][d]partnew");
         CHECK_EQ(ws_queue_clear(&q, &sink), 1 + sent);
         check_empty(&q);
         CHECK_EQ(sink.bytes, 3);
@@ -283,9 +285,12 @@ static void test_queue_keys(void) {
     struct ws_queue_sink sink = {0};
     push_key(&q, "a1", 1, false);
     push_key(&q, "b1", 2, false);
+    CHECK_EQ(ws_queue_replaceable(&q, 1), 2);
+    CHECK_EQ(ws_queue_replaceable(&q, 3), 0);
     push_key(&q, "a22", 1, true); /* in the place of the old one */
     check_bytes(&q, "a22b1");
     CHECK_EQ(ws_queue_consume(&q, 1, &sink), 0);
+    CHECK_EQ(ws_queue_replaceable(&q, 1), 0);
     push_key(&q, "a3", 1, false); /* "a" is written: that one is sealed */
     push_key(&q, "a4", 1, true);
     check_bytes(&q, "22b1a4");
