@@ -136,6 +136,16 @@ def test_run_twice(servers: Servers) -> None:
         server.start_in_thread()
 
 
+def test_another_start_leaves_the_running_one_alone(servers: Servers, connect: Connect) -> None:
+    server = servers.make()
+    Recorder(server, echo=True)
+    servers.start(server)
+    for start in (server.start_in_thread, server.run):
+        with pytest.raises(RuntimeError, match="runs once"):
+            start()
+    connect(server).echo("it goes on")
+
+
 def test_run_from_a_handler(servers: Servers, connect: Connect) -> None:
     errors: queue.Queue[Exception] = queue.Queue()
     server = servers.run(

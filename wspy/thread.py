@@ -38,7 +38,7 @@ class ServerThread:
         self._thread.start()
         self._begun.wait()
         if self._error is not None:
-            self.stop()
+            self._join()  # no stop(): the server may be running elsewhere
 
     def _run(self) -> None:
         try:
@@ -59,8 +59,10 @@ class ServerThread:
         From a handler it only stops: the thread cannot wait for itself.
         """
         self.server.stop()
-        if threading.current_thread() is self._thread:
-            return
+        if threading.current_thread() is not self._thread:
+            self._join()
+
+    def _join(self) -> None:
         self._thread.join()
         _running.discard(self)
         error, self._error = self._error, None
