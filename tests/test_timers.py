@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -537,6 +537,30 @@ def test_wrong_arguments(method: str, arguments: Any, error: type[Exception], me
     with pytest.raises(error) as info:
         getattr(server, method)(*arguments)
     assert str(info.value) == message
+
+
+def test_what_would_never_run_is_refused() -> None:
+    """As for handlers: a call of it would give a coroutine or a generator, and do nothing."""
+
+    class Inert:
+        async def coroutine(self) -> None:
+            pass
+
+    def generator() -> Iterator[None]:
+        yield
+
+    async def async_generator() -> AsyncIterator[None]:
+        yield
+
+    server = wspy.Server(port=0)
+    for function in (Inert().coroutine, generator, async_generator):
+        for method, seconds in (("call_soon", ()), ("call_later", (1,)), ("every", (1,))):
+            with pytest.raises(TypeError) as info:
+                getattr(server, method)(*seconds, function)
+            assert str(info.value) == (
+                f"{method}() takes a plain function, not one with async or yield: "
+                "its body would never run"
+            )
 
 
 def test_arguments_by_name_are_refused() -> None:

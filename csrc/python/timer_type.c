@@ -77,6 +77,14 @@ bool ws_timer_type_called(PyObject *object, bool called, bool done) {
     return result != NULL;
 }
 
+/* Whether a call of it would run nothing: it gives a coroutine or a generator. */
+static bool is_inert(PyObject *function) {
+    if (PyMethod_Check(function)) function = PyMethod_GET_FUNCTION(function);
+    if (!PyFunction_Check(function)) return false;
+    const PyCodeObject *code = (const PyCodeObject *)PyFunction_GET_CODE(function);
+    return (code->co_flags & (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)) != 0;
+}
+
 /* function, arguments...: a timer, or NULL with an exception set. */
 static PyObject *make(struct ws_server_object *server, const char *method, double delay,
                       double every, PyObject *const *args, Py_ssize_t n) {
@@ -84,6 +92,12 @@ static PyObject *make(struct ws_server_object *server, const char *method, doubl
     if (n < 1 || !PyCallable_Check(args[0])) {
         return PyErr_Format(PyExc_TypeError, "%s() takes a function to call, not %.100s", method,
                             n < 1 ? "nothing" : Py_TYPE(args[0])->tp_name);
+    }
+    if (is_inert(args[0])) {
+        return PyErr_Format(PyExc_TypeError,
+                            "%s() takes a plain function, not one with async or yield: its body "
+                            "would never run",
+                            method);
     }
     if (server->n_timers >= TIMERS_MAX) {
         return PyErr_Format(PyExc_RuntimeError, "%u calls wait already", TIMERS_MAX);
