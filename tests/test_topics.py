@@ -227,6 +227,7 @@ def test_half_a_pair_is_no_topic(house: House) -> None:
 
 WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda conn: conn.subscribe(), "subscribe() missing argument 'topic'"),
+    (lambda conn: conn.subscribe(topic="a"), "subscribe() takes 'topic' by position only"),
     (lambda conn: conn.subscribe("a", True),
      "subscribe() takes at most 1 positional arguments (2 given)"),
     (lambda conn: conn.subscribe(b"a"), "topic must be a str, not bytes"),
@@ -234,6 +235,8 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
      "subscribe() got an unexpected keyword argument 'patern'"),
     (lambda conn: conn.unsubscribe(None), "topic must be a str, not NoneType"),
     (lambda conn: conn.publish("a"), "publish() missing argument 'data'"),
+    (lambda conn: conn.publish("a", data="b"), "publish() takes 'data' by position only"),
+    (lambda conn: conn.publish(data="b"), "publish() takes 'data' by position only"),
     (lambda conn: conn.publish("a", 5),
      "publish() takes str or a bytes-like object, not int"),
     (lambda conn: conn.publish("a", "b", exclude=None),

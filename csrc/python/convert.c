@@ -190,12 +190,23 @@ static Py_ssize_t find_name(const char *const *names, Py_ssize_t from, PyObject 
     return -1;
 }
 
+static bool has_keyword(PyObject *keywords, const char *name) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); i++)
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), name) == 0) return true;
+    return false;
+}
+
 int ws_convert_arguments(const char *method, const char *const *names, Py_ssize_t n_places,
                          Py_ssize_t n_needed, PyObject *const *args, Py_ssize_t n,
                          PyObject *keywords, PyObject **values) {
     if (n > n_places) {
         PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional arguments (%zd given)",
                      method, n_places, n);
+        return -1;
+    }
+    for (Py_ssize_t i = n; keywords && i < n_needed; i++) {
+        if (!has_keyword(keywords, names[i])) continue;
+        PyErr_Format(PyExc_TypeError, "%s() takes '%s' by position only", method, names[i]);
         return -1;
     }
     if (n < n_needed) {
