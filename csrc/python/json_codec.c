@@ -11,6 +11,12 @@ PyObject *ws_json_codec_dump(const struct ws_server_object *server, PyObject *ob
     PyObject *text = PyObject_CallOneArg(dumps, obj);
     Py_DECREF(dumps);
     if (!text) return NULL;
+    if (!PyUnicode_Check(text) && !PyObject_CheckBuffer(text)) {
+        PyErr_Format(PyExc_TypeError, "json_dumps must return str or UTF-8 as bytes, not %.100s",
+                     Py_TYPE(text)->tp_name);
+        Py_DECREF(text);
+        return NULL;
+    }
     int err = ws_convert_payload_init(p, "json_dumps", text);
     if (err == 0 && !p->payload.text) { /* orjson and msgspec make bytes of UTF-8 */
         p->payload.text = true;
