@@ -50,3 +50,24 @@ def test_a_program_is_checked(tmp_path: Path) -> None:
     assert len(errors) == 1, done.stdout
     assert errors[0].startswith("3:")
     assert any('"bool"' in line or '"builtins.bool"' in line for line in lines), done.stdout
+
+
+def test_the_arguments_of_a_call_are_checked(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import wspy\n"
+        "server = wspy.Server(port=0)\n"
+        "def say(what: str, often: int = 1) -> None: ...\n"
+        'server.call_soon(say, "hello")\n'
+        'server.call_later(1, say, "hello", 2)\n'
+        "server.every(0.5, lambda: None)\n"
+        "server.call_soon(say)\n"
+        'server.call_later(1, say, "hello", "twice")\n'
+        'server.every(0.5, say, "hello", 2, 3)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if "error:" in line]
+    assert [int(line.split(":")[1]) for line in lines] == [7, 8, 9], done.stdout
