@@ -136,6 +136,17 @@ def test_run_twice(servers: Servers) -> None:
         server.start_in_thread()
 
 
+def test_a_subclass_that_forgot_the_init() -> None:
+    class Forgetful(wspy.Server):
+        def __init__(self) -> None:
+            pass
+
+    server = Forgetful()
+    for use in (server.run, server.start_in_thread, server.stats, lambda: server.url):
+        with pytest.raises(RuntimeError, match=r"^Server.__init__ was not called$"):
+            use()
+
+
 def test_another_start_leaves_the_running_one_alone(servers: Servers, connect: Connect) -> None:
     server = servers.make()
     Recorder(server, echo=True)

@@ -123,8 +123,8 @@ class Server(_core.Server):
 
     # -- address --
 
-    _host: str
-    _unix: str | None
+    _host: str = ""
+    _unix: str | None = None
 
     def _bind(
         self,
