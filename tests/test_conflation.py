@@ -1,5 +1,5 @@
-"""Keys at the bound of the backlog: what is newer takes the place of what it replaces, whatever the
-policy, since the queue does not grow by it."""
+"""At the bound of the backlog: a newer message takes the place of what it replaces, whatever the
+policy, since the queue does not grow by it; and who was refused is told when there is room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Servers
-from support import Client, Recorder, get, wait_until
+from support import TIMEOUT, Client, Gate, Recorder, get, wait_until
 
 import wspy
 from wspy.options import BacklogPolicy
@@ -97,3 +97,49 @@ def test_the_latest_of_each_key_at_the_bound(
         received.append(message)
     prices = [message for message in received if isinstance(message, str)]
     assert prices == [price(key, 99) for key in range(KEYS - 1)]
+
+
+@pytest.mark.parametrize("policy", ["close", "drop-newest", "drop-oldest"])
+def test_the_last_price_of_a_thread_that_never_waits(
+    servers: Servers, connect: Connect, policy: BacklogPolicy
+) -> None:
+    """It posts far more than max_backlog while the loop is busy."""
+    gate = Gate()
+    server = servers.make(backlog_policy=policy, max_backlog=50_000)
+    recorder = Recorder(server)
+    servers.start(server)
+    client = connect(server)
+    conn = get(recorder.opened)
+    server.call_soon(gate.hold)
+    assert gate.entered.wait(TIMEOUT)
+    for n in range(500):
+        conn.send(price(0, n), key="price")
+    gate.leave.set()
+    received = [client.receive()]
+    while received[-1] != price(0, 499):
+        received.append(client.receive())
+    assert len(received) + conn.dropped == 500
+
+
+@pytest.mark.parametrize("where", ["here", "on the loop"])
+def test_who_was_refused_is_told_when_there_is_room(
+    servers: Servers, connect: Connect, where: str
+) -> None:
+    server = servers.make(backlog_policy="drop-newest", max_backlog=BOUND, high_water=2**40)
+    recorder = Recorder(server)
+    servers.start(server)
+    client = connect(server, receive_buffer=SMALL)
+    conn = get(recorder.opened)
+    conn.send(bytes(PLUG))
+    wait_until(lambda: 0 < conn.backlog < PLUG)
+    sent = 0
+    while conn.send(FILLER) if where == "here" else on_loop(server, lambda: conn.send(FILLER)):
+        sent += 1
+    assert conn.dropped == 1
+    on_loop(server, lambda: None)
+    assert recorder.drained.empty()
+    assert client.receive() == bytes(PLUG)
+    assert get(recorder.drained) is conn
+    assert [client.receive() for _ in range(sent)] == [FILLER] * sent
+    assert conn.send("room") is True
+    assert client.receive() == "room"

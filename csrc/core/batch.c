@@ -9,19 +9,13 @@
 #define FIRST_CAP 8
 #define KEEP_CAP 16384 /* events whose memory is kept between ticks: half a megabyte */
 
-static int grow(struct ws_batch *b) {
+int ws_batch_grow(struct ws_batch *b) {
     size_t cap = b->cap ? b->cap * 2 : FIRST_CAP;
     if (cap > SIZE_MAX / sizeof *b->events) return WS_ERR_MEMORY;
     struct ws_event *events = realloc(b->events, cap * sizeof *events);
     if (!events) return WS_ERR_MEMORY;
     b->events = events;
     b->cap = cap;
-    return 0;
-}
-
-int ws_batch_push(struct ws_batch *b, const struct ws_event *ev) {
-    if (b->n == b->cap && grow(b) < 0) return WS_ERR_MEMORY;
-    b->events[b->n++] = *ev;
     return 0;
 }
 

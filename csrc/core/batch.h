@@ -48,8 +48,14 @@ struct ws_batch {
     size_t head; /* a lane's: the first event that still waits */
 };
 
+/* Makes room for one more. 0 or WS_ERR_MEMORY. */
+int ws_batch_grow(struct ws_batch *b);
 /* Appends a copy of the event; what it owns is taken. 0 or WS_ERR_MEMORY (nothing taken). */
-int ws_batch_push(struct ws_batch *b, const struct ws_event *ev);
+static inline int ws_batch_push(struct ws_batch *b, const struct ws_event *ev) {
+    int err = b->n == b->cap ? ws_batch_grow(b) : 0;
+    if (err == 0) b->events[b->n++] = *ev;
+    return err;
+}
 /* Like push, but bytes that the event borrows are copied first. */
 int ws_batch_push_owned(struct ws_batch *b, const struct ws_event *ev);
 /* Empties it without a look at what the events own; keeps its memory for the next tick unless it is

@@ -119,11 +119,13 @@ void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind) {
 /* ---- events ---- */
 
 void ws_conn_event(struct ws_conn *c, const struct ws_event *ev) {
-    struct ws_event full = *ev;
-    full.conn = c;
-    if (ws_batch_push(&c->tick->batch, &full) == 0) return;
-    if (full.owned) free(full.data);
-    if (full.object) c->object = full.object; /* released with the connection */
+    struct ws_batch *b = &c->tick->batch;
+    if (ws_batch_push(b, ev) == 0) {
+        b->events[b->n - 1].conn = c;
+        return;
+    }
+    if (ev->owned) free(ev->data);
+    if (ev->object) c->object = ev->object; /* released with the connection */
     c->eof = true; /* what is lost cannot be skipped: nothing more is read */
     c->must_end = WS_CLOSE_ERROR;
     ws_conn_make_ready(c);

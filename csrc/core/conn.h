@@ -75,6 +75,7 @@ struct ws_conn {
     _Atomic size_t posted;         /* bytes in the mailbox */
     _Atomic bool streaming;        /* somebody sends parts */
     _Atomic bool ping_posted;      /* a ping of the core's is in the mailbox */
+    _Atomic bool drain_posted;     /* a DRAIN is in the mailbox */
     _Atomic uint32_t n_posted;     /* messages and pings in the mailbox */
     _Atomic uint32_t posted_parts; /* of streams, in the mailbox */
     _Atomic uint64_t dropped;      /* messages dropped or replaced */

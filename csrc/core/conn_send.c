@@ -250,6 +250,7 @@ static int send_here(struct ws_conn *c, const struct ws_payload *p) {
     /* In dispatch, where objects may be released: a handler that sends much frees as it goes. */
     if (c->tick->released.bytes > WS_TICK_RELEASE_MAX) ws_tick_give_back(c->tick);
     if (!is_there(c) || !has_place(c, posted_cost(c), p->part, p->key)) {
+        c->wants_drain = true;
         count_dropped(c, 1);
         return WS_SENT_DROPPED;
     }
@@ -358,6 +359,14 @@ static bool is_judged_late(const struct ws_conn *c, uint8_t part, uint64_t key) 
     return key || c->tick->options->backlog_policy == WS_BACKLOG_DROP_OLDEST;
 }
 
+/* A sender that was told to slow down waits for on_drain, from whichever thread. */
+static void ask_for_drain(struct ws_conn *c) {
+    if (atomic_exchange(&c->drain_posted, true)) return;
+    struct ws_mail *mail = new_mail(c, WS_MAIL_DRAIN);
+    if (mail) post(c, mail);
+    else atomic_store(&c->drain_posted, false);
+}
+
 /* What is posted counts in the backlog from here on, so that a mailbox is bounded. Returns an enum
  * ws_sent or WS_ERR_MEMORY; it is taken back unless it is WS_SENT or WS_SENT_OVER. */
 static int reserve_posted(struct ws_conn *c, enum ws_mail_kind kind, size_t size, uint8_t part,
@@ -367,14 +376,18 @@ static int reserve_posted(struct ws_conn *c, enum ws_mail_kind kind, size_t size
     posted +=
         POSTED_COST * (size_t)atomic_fetch_add_explicit(&c->n_posted, 1, memory_order_relaxed);
     size_t before = posted + atomic_load_explicit(&c->cost, memory_order_relaxed);
-    if (!is_full(c, is_judged_late(c, part, key) ? posted : before))
+    bool late = kind == WS_MAIL_SEND && is_judged_late(c, part, key);
+    if (late ? ws_tick_take_room(c->tick, size) : !is_full(c, before))
         return before + size > c->tick->options->high_water ? WS_SENT_OVER : WS_SENT;
     take_back_posted(c, size);
     if (kind == WS_MAIL_SEND) { /* a ping is no message */
         atomic_fetch_add_explicit(&c->tick->counters->dropped_posted, 1, memory_order_relaxed);
         count_conn_dropped(c, 1);
     }
-    if (policy != WS_BACKLOG_CLOSE && part == WS_PART_WHOLE) return WS_SENT_DROPPED;
+    if (late || (policy != WS_BACKLOG_CLOSE && part == WS_PART_WHOLE)) {
+        ask_for_drain(c);
+        return WS_SENT_DROPPED;
+    }
     /* Without memory for it the next send tries again. */
     int err = ws_conn_post_close(c, ws_conn_fixed_closing(WS_CLOSE_BACKLOG));
     return err < 0 ? err : WS_SENT_DROPPED;
@@ -388,6 +401,7 @@ static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *ms
     struct ws_mail *mail = new_mail(c, kind);
     if (!mail) {
         if (msg) take_back_posted(c, size);
+        if (kind == WS_MAIL_SEND && is_judged_late(c, part, key)) ws_tick_give_room(c->tick, size);
         return WS_ERR_MEMORY;
     }
     mail->msg = msg;
@@ -430,10 +444,12 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
         atomic_fetch_sub_explicit(&c->posted_parts, 1, memory_order_relaxed);
     if (mail->over) c->wants_drain = true;
     bool has_way = is_there(c);
-    /* Others were judged when they were posted. What is posted behind it does not count: a peer
-     * that keeps up loses nothing to a large message that comes next. */
-    if (has_way && is_judged_late(c, mail->part, mail->key))
-        has_way = has_place(c, 0, mail->part, mail->key);
+    if (is_judged_late(c, mail->part, mail->key)) {
+        ws_tick_give_room(c->tick, size);
+        /* What is posted behind it does not count: a peer that keeps up loses nothing to a large
+         * message that comes next. */
+        has_way = has_way && has_place(c, 0, mail->part, mail->key);
+    }
     if (has_way && push_message(c, &e, mail->part) == 0) {
         c->active_ms = (uint32_t)c->tick->now_ms;
         if (mail->part == WS_PART_WHOLE || mail->part == WS_PART_LAST)
@@ -459,6 +475,11 @@ void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail) {
     switch ((enum ws_mail_kind)mail->kind) {
     case WS_MAIL_SEND: apply_message(c, mail); break;
     case WS_MAIL_PING: apply_ping(c, mail); break;
+    case WS_MAIL_DRAIN:
+        atomic_store(&c->drain_posted, false);
+        c->wants_drain = true;
+        ws_conn_touch(c);
+        break;
     case WS_MAIL_CLOSE:
         if (c->state == WS_CONN_OPEN) ws_conn_close_here(c);
         break;

@@ -81,7 +81,10 @@ void ws_conn_write(struct ws_conn *c) {
 
 /* What follows from the length of the queue. */
 static void judge_backlog(struct ws_conn *c) {
-    size_t low = c->tick->options->high_water / 2;
+    const struct ws_options *o = c->tick->options;
+    /* Who may queue less than high_water waits for room, too. */
+    bool is_lower = o->max_backlog && o->max_backlog < o->high_water;
+    size_t low = (is_lower ? o->max_backlog : o->high_water) / 2;
     if (c->state != WS_CONN_OPEN) {
         c->paused = false;
     } else if (ws_conn_is_over(c)) {

@@ -243,6 +243,7 @@ static void apply(struct ws_loop *l, struct ws_mail *mail) {
     switch ((enum ws_mail_kind)mail->kind) {
     case WS_MAIL_SEND:
     case WS_MAIL_PING:
+    case WS_MAIL_DRAIN:
     case WS_MAIL_CLOSE:
         ws_conn_apply(mail->conn, mail);
         ws_conn_unref(mail->conn);

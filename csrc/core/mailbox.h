@@ -16,9 +16,12 @@
 struct ws_conn;
 struct ws_call;
 
+#define WS_MAIL_COST 200 /* bytes of a mail and its block, about */
+
 enum ws_mail_kind {
     WS_MAIL_SEND,
     WS_MAIL_PING,    /* msg: the frame, or NULL: one of the core's */
+    WS_MAIL_DRAIN,   /* a message was dropped here: on_drain is due once there is room */
     WS_MAIL_CLOSE,   /* what it says stands in the connection */
     WS_MAIL_PUBLISH, /* msg to topic; NULL data: to everybody */
     WS_MAIL_CALL,    /* call, due_ms */

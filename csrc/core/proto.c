@@ -398,9 +398,42 @@ static ptrdiff_t feed_skip(struct ws_proto *p, size_t len) {
 
 /* ---- in ---- */
 
+/* What nearly every message is: one frame of at most 64 KiB, all there. Returns its length; 0: it
+ * is something else, or breaks a rule: nothing is taken, and the long way will tell. */
+static size_t feed_whole(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
+    bool between = p->state == STATE_HEADER && !p->opcode && !p->partial;
+    size_t header = 2 + sizeof p->key;
+    if (!between || p->role != WS_ROLE_SERVER || len < header) return 0;
+    bool text = data[0] == (0x80 | WS_OPCODE_TEXT);
+    if (!text && data[0] != (0x80 | WS_OPCODE_BINARY)) return 0;
+    if (data[1] < 0x80) return 0; /* not masked */
+    size_t payload = data[1] & 0x7F;
+    if (payload > WS_CONTROL_MAX) {
+        header += 2;
+        if (payload > WS_CONTROL_MAX + 1 || len < header) return 0;
+        payload = ws_bytes_get16(data + 2);
+        if (payload <= WS_CONTROL_MAX) return 0; /* not the shortest way to say it */
+    }
+    if (payload > len - header || payload > p->max_message_size) return 0;
+    uint8_t *at = data + header;
+    ws_mask_apply(p->simd, at, at, payload, ws_bytes_load32(at - sizeof p->key));
+    p->message_len = payload;
+    p->opcode = text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY;
+    if (text) {
+        ws_utf8_init(&p->utf8);
+        if (ws_utf8_feed(p->simd, &p->utf8, at, payload) < 0) {
+            fail(p, ev, 1007, "the text is not UTF-8");
+            return header + payload;
+        }
+    }
+    message_event(p, at, false, ev);
+    return header + payload;
+}
+
 ptrdiff_t ws_proto_feed(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
-    size_t used = 0;
-    memset(ev, 0, sizeof *ev);
+    *ev = (struct ws_proto_event){0};
+    size_t used = feed_whole(p, data, len, ev);
+    if (used) return (ptrdiff_t)used;
     /* The last event may have pointed into the partial; an idle peer owns no buffer. */
     if (p->state == STATE_HEADER && p->partial && !p->partial->header_len &&
         !p->partial->message.cap)

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAIL_COST 200 /* bytes of a mail and its block, about */
-
 /* ---- subscriptions ---- */
 
 int ws_conn_subscribe(struct ws_conn *c, struct ws_slice name, bool pattern) {
@@ -126,17 +124,12 @@ static ptrdiff_t visit(struct ws_tick *t, struct ws_slice name, uint64_t sequenc
     return met < 0 ? met : d->n;
 }
 
-/* What it takes of memory while it is posted: a small message takes far more than its bytes. */
-static size_t posted_size(const struct ws_msg *msg) {
-    return ws_msg_size(msg) + MAIL_COST;
-}
-
 void ws_publish_apply(struct ws_loop *l, struct ws_mail *mail) {
     struct ws_tick *t = &l->tick;
     struct delivery d = {
         .exclude = mail->exclude,
         .shared = {.msg = mail->msg, .len = ws_msg_size(mail->msg), .key = mail->key}};
-    atomic_fetch_sub_explicit(&t->posted, posted_size(mail->msg), memory_order_relaxed);
+    ws_tick_give_room(t, ws_msg_size(mail->msg));
     ws_tick_lock_topics(t);
     if (visit(t, mail->topic, mail->sequence, &d) < 0) ws_count(&t->counters->dropped_sent, 1);
     ws_tick_unlock_topics(t);
@@ -193,11 +186,8 @@ static struct ws_mail *new_mail(struct ws_slice name, struct ws_msg *msg) {
     return mail;
 }
 
-/* Whether the mailbox has room: its memory is bounded, however many topics it is for. */
-static bool reserve_posted(struct ws_tick *t, size_t size) {
-    if (atomic_fetch_add_explicit(&t->posted, size, memory_order_relaxed) < WS_TICK_POSTED_MAX)
-        return true;
-    atomic_fetch_sub_explicit(&t->posted, size, memory_order_relaxed);
+static bool take_room(struct ws_tick *t, const struct ws_msg *msg) {
+    if (ws_tick_take_room(t, ws_msg_size(msg))) return true;
     atomic_fetch_add_explicit(&t->counters->lost_published, 1, memory_order_relaxed);
     return false;
 }
@@ -220,7 +210,7 @@ static struct ws_mail *make_mail(struct ws_tick *t, struct ws_slice name, struct
     struct ws_msg *msg = ws_conn_encode(p);
     struct ws_mail *mail = msg ? new_mail(name, msg) : NULL;
     if (!mail) *n = WS_ERR_MEMORY;
-    else if (!reserve_posted(t, posted_size(msg))) *n = WS_ERR_LIMIT;
+    else if (!take_room(t, msg)) *n = WS_ERR_LIMIT;
     if (*n < 0) {
         free(mail);
         if (msg) ws_msg_free(msg); /* the object stays the caller's */

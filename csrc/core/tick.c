@@ -63,6 +63,18 @@ void ws_tick_fini(struct ws_tick *t) {
     ws_registry_fini(&t->registry);
 }
 
+bool ws_tick_take_room(struct ws_tick *t, size_t len) {
+    size_t size = len + WS_MAIL_COST;
+    if (atomic_fetch_add_explicit(&t->posted, size, memory_order_relaxed) < WS_TICK_POSTED_MAX)
+        return true;
+    atomic_fetch_sub_explicit(&t->posted, size, memory_order_relaxed);
+    return false;
+}
+
+void ws_tick_give_room(struct ws_tick *t, size_t len) {
+    atomic_fetch_sub_explicit(&t->posted, len + WS_MAIL_COST, memory_order_relaxed);
+}
+
 void ws_tick_give_back(struct ws_tick *t) {
     /* Giving back may run the user's code, which may send and so release more: the list is read
      * anew each time. */

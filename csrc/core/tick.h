@@ -25,7 +25,7 @@
 #define WS_TICK_ARENA_OUT (256u * 1024)
 #define WS_TICK_EVENTS_MAX 16384u /* events after which the batch is dispatched first */
 #define WS_TICK_POSTED_MAX                                                                         \
-    (16u * 1024 * 1024) /* bytes of messages to topics that wait in the mailbox */
+    (16u * 1024 * 1024) /* bytes of messages to topics, or with keys, that wait in the mailbox */
 #define WS_TICK_RELEASE_MAX                                                                        \
     (1024u * 1024) /* bytes held by the release list that force a dispatch */
 
@@ -88,7 +88,8 @@ struct ws_tick {
     _Atomic uintptr_t owner; /* the thread of ws_loop_begin; 0 before and after */
     struct ws_mailbox mailbox;
     struct ws_wake wake;
-    _Atomic size_t posted; /* bytes of messages to topics in the mailbox */
+    _Atomic size_t posted; /* what messages in the mailbox take of memory, if only the loop knows
+                              what becomes of them */
 
     pthread_mutex_t topics_lock; /* of topics, of every connection's subscriber, of the order in
                                     which threads publish */
@@ -132,6 +133,10 @@ static inline bool ws_tick_is_owner(const struct ws_tick *t) {
 /* Takes and gives the lock of the topics, on any thread. The owner may take it again. */
 void ws_tick_lock_topics(struct ws_tick *t);
 void ws_tick_unlock_topics(struct ws_tick *t);
+/* Takes room in the mailbox for a message of len bytes, and gives it back: its memory is bounded
+ * for the whole loop. False: there is none. Any thread. */
+bool ws_tick_take_room(struct ws_tick *t, size_t len);
+void ws_tick_give_room(struct ws_tick *t, size_t len);
 /* Gives everything on the release list back. In dispatch. */
 void ws_tick_give_back(struct ws_tick *t);
 /* Makes a log line as an event of the batch: 10 a second for each kind, the rest is counted.
