@@ -9,14 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_BUCKETS 16
+#define FIRST_FOUND 16
 #define FIRST_ITEMS 4
 
 struct ws_topic {
-    struct ws_topic *chain;
+    struct ws_table_node by_name;   /* first: the table's node is the topic */
     struct ws_subscription **items; /* owned, the subscriptions too */
     struct ws_pattern *node;        /* where it hangs, or NULL for a name */
-    uint64_t hash;
     uint32_t n, cap;
     uint32_t pins; /* visits that have it in hand */
     uint8_t len;
@@ -25,12 +24,12 @@ struct ws_topic {
 };
 
 struct ws_pattern {
-    struct ws_pattern *chain, *parent;
+    struct ws_table_node by_level; /* first, like by_name; not of root and plus */
+    struct ws_pattern *parent;
     struct ws_pattern *plus; /* the child for any level, or NULL */
     struct ws_topic *here;   /* the pattern that ends here, or NULL */
     struct ws_topic *rest;   /* the pattern that ends here with "#", or NULL */
-    uint64_t hash;
-    uint32_t n; /* children, plus included */
+    uint32_t n;              /* children, plus included */
     bool is_plus;
     uint8_t len;
     char level[];
@@ -95,8 +94,8 @@ void ws_topics_init(struct ws_topics *t, struct ws_siphash_key key) {
 }
 
 void ws_topics_fini(struct ws_topics *t) {
-    free(t->buckets);
-    free(t->levels);
+    ws_table_fini(&t->names);
+    ws_table_fini(&t->levels);
     free(t->root);
     free(t->found);
     memset(t, 0, sizeof *t);
@@ -106,53 +105,32 @@ static uint64_t hash_of(const struct ws_topics *t, struct ws_slice name, bool pa
     return ws_siphash(&t->key, name.data, name.len) ^ pattern;
 }
 
+static struct ws_topic *topic_of(struct ws_table_node *node) {
+    return (struct ws_topic *)(void *)node;
+}
+
 static struct ws_topic *find(const struct ws_topics *t, struct ws_slice name, uint64_t hash,
                              bool pattern) {
-    struct ws_topic *topic = t->n_buckets ? t->buckets[hash & (t->n_buckets - 1)] : NULL;
-    for (; topic; topic = topic->chain)
-        if (topic->hash == hash && topic->is_pattern == pattern && topic->len == name.len &&
+    for (struct ws_table_node *node = ws_table_chain(&t->names, hash); node; node = node->chain) {
+        struct ws_topic *topic = topic_of(node);
+        if (node->hash == hash && topic->is_pattern == pattern && topic->len == name.len &&
             memcmp(topic->name, name.data, name.len) == 0)
             return topic;
-    return NULL;
-}
-
-static void link_topic(struct ws_topics *t, struct ws_topic *topic) {
-    struct ws_topic **bucket = &t->buckets[topic->hash & (t->n_buckets - 1)];
-    topic->chain = *bucket;
-    *bucket = topic;
-}
-
-static int grow_topics(struct ws_topics *t) {
-    struct ws_topic **old = t->buckets;
-    size_t n_old = t->n_buckets, n = n_old ? n_old * 2 : FIRST_BUCKETS;
-    struct ws_topic **buckets = calloc(n, sizeof *buckets);
-    if (!buckets) return WS_ERR_MEMORY;
-    t->buckets = buckets;
-    t->n_buckets = n;
-    for (size_t i = 0; i < n_old; i++) {
-        while (old[i]) {
-            struct ws_topic *topic = old[i];
-            old[i] = topic->chain;
-            link_topic(t, topic);
-        }
     }
-    free(old);
-    return 0;
+    return NULL;
 }
 
 /* A topic without subscribers. NULL: out of memory. */
 static struct ws_topic *add_topic(struct ws_topics *t, struct ws_slice name, uint64_t hash,
                                   bool pattern) {
-    /* A table that cannot grow any more still serves, with longer chains. */
-    if (t->n >= t->n_buckets && grow_topics(t) < 0 && !t->n_buckets) return NULL;
     struct ws_topic *topic = calloc(1, sizeof *topic + name.len);
-    if (!topic) return NULL;
-    topic->hash = hash;
+    if (!topic || ws_table_add(&t->names, &topic->by_name, hash) < 0) {
+        free(topic);
+        return NULL;
+    }
     topic->is_pattern = pattern;
     topic->len = (uint8_t)name.len;
     memcpy(topic->name, name.data, name.len);
-    link_topic(t, topic);
-    t->n++;
     return topic;
 }
 
@@ -164,62 +142,33 @@ static uint64_t level_hash(const struct ws_topics *t, const struct ws_pattern *p
            (uint64_t)(uintptr_t)parent * UINT64_C(0x9E3779B97F4A7C15);
 }
 
-static struct ws_pattern **level_bucket(const struct ws_topics *t, uint64_t hash) {
-    return &t->levels[hash >> 32 & (t->n_levels_buckets - 1)];
-}
-
 static struct ws_pattern *find_child(const struct ws_topics *t, const struct ws_pattern *parent,
                                      struct ws_slice level) {
     uint64_t hash = level_hash(t, parent, level);
-    struct ws_pattern *node = t->n_levels_buckets ? *level_bucket(t, hash) : NULL;
-    for (; node; node = node->chain)
-        if (node->hash == hash && node->parent == parent && node->len == level.len &&
+    for (struct ws_table_node *at = ws_table_chain(&t->levels, hash); at; at = at->chain) {
+        struct ws_pattern *node = (struct ws_pattern *)(void *)at;
+        if (at->hash == hash && node->parent == parent && node->len == level.len &&
             (!level.len || memcmp(node->level, level.data, level.len) == 0))
             return node;
-    return NULL;
-}
-
-static int grow_levels(struct ws_topics *t) {
-    struct ws_pattern **old = t->levels;
-    size_t n_old = t->n_levels_buckets, n = n_old ? n_old * 2 : FIRST_BUCKETS;
-    struct ws_pattern **levels = calloc(n, sizeof *levels);
-    if (!levels) return WS_ERR_MEMORY;
-    t->levels = levels;
-    t->n_levels_buckets = n;
-    for (size_t i = 0; i < n_old; i++) {
-        while (old[i]) {
-            struct ws_pattern *node = old[i], **bucket = level_bucket(t, node->hash);
-            old[i] = node->chain;
-            node->chain = *bucket;
-            *bucket = node;
-        }
     }
-    free(old);
-    return 0;
+    return NULL;
 }
 
 static struct ws_pattern *add_child(struct ws_topics *t, struct ws_pattern *parent,
                                     struct ws_slice level) {
     bool is_plus = is_char(level, '+');
-    if (!is_plus && t->n_levels >= t->n_levels_buckets && grow_levels(t) < 0 &&
-        !t->n_levels_buckets)
-        return NULL;
     struct ws_pattern *node = calloc(1, sizeof *node + level.len);
-    if (!node) return NULL;
+    if (!node ||
+        (!is_plus && ws_table_add(&t->levels, &node->by_level, level_hash(t, parent, level)) < 0)) {
+        free(node);
+        return NULL;
+    }
     node->parent = parent;
     node->is_plus = is_plus;
     node->len = (uint8_t)level.len;
     if (level.len) memcpy(node->level, level.data, level.len);
+    if (is_plus) parent->plus = node;
     parent->n++;
-    if (is_plus) {
-        parent->plus = node;
-        return node;
-    }
-    node->hash = level_hash(t, parent, level);
-    struct ws_pattern **bucket = level_bucket(t, node->hash);
-    node->chain = *bucket;
-    *bucket = node;
-    t->n_levels++;
     return node;
 }
 
@@ -227,14 +176,8 @@ static struct ws_pattern *add_child(struct ws_topics *t, struct ws_pattern *pare
 static void prune(struct ws_topics *t, struct ws_pattern *node) {
     while (node && !node->n && !node->here && !node->rest) {
         struct ws_pattern *parent = node->parent;
-        if (node->is_plus) {
-            parent->plus = NULL;
-        } else if (parent) {
-            struct ws_pattern **link = level_bucket(t, node->hash);
-            while (*link != node) link = &(*link)->chain;
-            *link = node->chain;
-            t->n_levels--;
-        }
+        if (node->is_plus) parent->plus = NULL;
+        else if (parent) ws_table_del(&t->levels, &node->by_level);
         if (parent) parent->n--;
         else t->root = NULL;
         free(node);
@@ -273,10 +216,7 @@ static void unhang_pattern(struct ws_topics *t, struct ws_topic *topic) {
 
 static void free_topic_if_unused(struct ws_topics *t, struct ws_topic *topic) {
     if (topic->n || topic->pins) return;
-    struct ws_topic **link = &t->buckets[topic->hash & (t->n_buckets - 1)];
-    while (*link != topic) link = &(*link)->chain;
-    *link = topic->chain;
-    t->n--;
+    ws_table_del(&t->names, &topic->by_name);
     if (topic->node) unhang_pattern(t, topic);
     free(topic->items);
     free(topic);
@@ -366,7 +306,7 @@ bool ws_topic_is_known(const struct ws_topics *t, struct ws_slice name) {
 static int found_topic(struct ws_topics *t, struct ws_topic *topic) {
     if (!topic) return 0;
     if (t->n_found == t->cap_found) {
-        size_t cap = t->cap_found ? t->cap_found * 2 : FIRST_BUCKETS;
+        size_t cap = t->cap_found ? t->cap_found * 2 : FIRST_FOUND;
         struct ws_topic **found = realloc(t->found, cap * sizeof *found);
         if (!found) return WS_ERR_MEMORY;
         t->found = found;
@@ -451,8 +391,5 @@ size_t ws_topic_subscribers(const struct ws_topic *topic) {
 
 const struct ws_topic *ws_topics_next_topic(const struct ws_topics *t,
                                             const struct ws_topic *after) {
-    if (after && after->chain) return after->chain;
-    size_t i = after ? (after->hash & (t->n_buckets - 1)) + 1 : 0;
-    while (i < t->n_buckets && !t->buckets[i]) i++;
-    return i < t->n_buckets ? t->buckets[i] : NULL;
+    return topic_of(ws_table_next(&t->names, after ? &after->by_name : NULL));
 }

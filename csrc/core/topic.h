@@ -8,6 +8,7 @@
 
 #include "bytes.h"
 #include "siphash.h"
+#include "table.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,10 +37,8 @@ struct ws_subscriber {
 
 struct ws_topics {
     struct ws_siphash_key key;
-    struct ws_topic **buckets; /* owned */
-    size_t n_buckets, n;
-    struct ws_pattern **levels; /* owned: nodes of the tree, by parent and level */
-    size_t n_levels_buckets, n_levels;
+    struct ws_table names;   /* of topics and patterns (owned), by name */
+    struct ws_table levels;  /* of nodes of the tree (owned), by parent and level */
     struct ws_pattern *root; /* owned, NULL while there is no pattern */
     struct ws_topic **found; /* owned: of the visit under way */
     size_t n_found, cap_found;

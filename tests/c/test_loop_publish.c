@@ -86,7 +86,7 @@ static void in_child(struct rig *r) {
     struct ws_event torn = {.kind = WS_EVENT_LOG, .data = (uint8_t *)16, .owned = true};
     CHECK_EQ(ws_batch_push(&t->batch, &torn), 0); /* as it may look while the owner writes it */
     ws_server_abandon(r->server);
-    CHECK(!t->topics.buckets && !t->n_holds && !ws_server_find(r->server, 1));
+    CHECK(!t->topics.names.buckets && !t->n_holds && !ws_server_find(r->server, 1));
     CHECK_EQ(pthread_mutex_trylock(&t->topics_lock), 0);
     pthread_mutex_unlock(&t->topics_lock);
     ws_server_free(r->server);

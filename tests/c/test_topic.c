@@ -30,8 +30,8 @@ static void begin(void) {
 
 static void end(void) {
     for (int i = 0; i < PEERS; i++) ws_topic_leave(&topics, &peers[i]);
-    CHECK_EQ(topics.n, 0);
-    CHECK_EQ(topics.n_levels, 0);
+    CHECK_EQ(topics.names.n, 0);
+    CHECK_EQ(topics.levels.n, 0);
     CHECK(topics.root == NULL);
     ws_topics_fini(&topics);
 }
@@ -105,7 +105,7 @@ static void test_topic_subscribe(void) {
     CHECK_EQ(publish("a"), 1);
     ws_topic_leave(&topics, &peers[1]);
     CHECK_EQ(peers[1].n, 0);
-    CHECK_EQ(topics.n, 0);
+    CHECK_EQ(topics.names.n, 0);
     end();
 }
 
@@ -152,7 +152,7 @@ static void test_topic_many(void) {
         snprintf(name, sizeof name, "topic-%d", i);
         CHECK_EQ(subscribe(i % PEERS, name), 1);
     }
-    CHECK_EQ(topics.n, NAMES);
+    CHECK_EQ(topics.names.n, NAMES);
     size_t n = 0;
     for (const struct ws_topic *t = NULL; (t = ws_topics_next_topic(&topics, t));) {
         CHECK_EQ(ws_topic_subscribers(t), 1);
