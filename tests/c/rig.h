@@ -9,6 +9,8 @@
 
 #include "peer.h"
 
+#include <pthread.h>
+
 static enum ws_strategy strategy;
 
 static inline struct ws_slice slice(const char *text) {
@@ -17,6 +19,12 @@ static inline struct ws_slice slice(const char *text) {
 
 static inline int send_text(struct ws_conn *c, const char *text) {
     struct ws_payload p = {.data = (const uint8_t *)text, .len = strlen(text), .text = true};
+    return ws_conn_send(c, &p);
+}
+
+static inline int send_part(struct ws_conn *c, const char *text, enum ws_part part) {
+    struct ws_payload p = {
+        .data = (const uint8_t *)text, .len = strlen(text), .text = true, .part = (uint8_t)part};
     return ws_conn_send(c, &p);
 }
 
@@ -37,6 +45,22 @@ static inline void rig_bind_unix(struct rig *r) {
     r->server = ws_server_new(&r->options, &r->handlers, r);
     r->loop = ws_server_loop(r->server);
     CHECK_EQ(ws_server_bind_unix(r->server, un->sun_path, why), 0);
+}
+
+/* Begins and opens n peers; c is their connections in the server, borrowed. */
+static inline void rig_open(struct rig *r, struct peer *p, struct ws_conn **c, int n) {
+    rig_begin(r);
+    for (int i = 0; i < n; i++) {
+        peer_open(r, &p[i]);
+        c[i] = ws_server_find(r->server, (uint64_t)i + 1);
+    }
+}
+
+/* Runs it on another thread while the loop stands still: all that it asks for is posted. */
+static inline void on_thread(void *(*work)(void *), void *arg) {
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, work, arg), 0);
+    pthread_join(thread, NULL);
 }
 
 /* Runs the tests once with each strategy. */

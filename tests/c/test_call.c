@@ -1,8 +1,8 @@
 /* test_call.c: calls at a time: soon, later and again and again, and cancelled at every point of
  * their way: mailbox, heap, batch, their own call; by the owner and by other threads. */
-#include "rig.h"
+#include "call.h"
 
-#include <pthread.h>
+#include "rig.h"
 
 /* A call, and what it does when it comes. Told as "NAME!" (called), "NAME." (called, the last time)
  * or "NAME-" (done without a call). */
@@ -117,6 +117,50 @@ static void test_call_soon_is_not_now(void) {
     rig_stop(&r);
 }
 
+static int waited_ms;
+static const struct ws_poller_ops *real_ops;
+
+static int note_wait(struct ws_poller *p, struct ws_poller_ready *ready, size_t n, int timeout_ms) {
+    waited_ms = timeout_ms;
+    return real_ops->wait(p, ready, n, timeout_ms);
+}
+
+/* A handler that took long before the wait does not make it longer. */
+static void test_call_behind_slow_handler(void) {
+    struct rig r;
+    begin(&r);
+    rig_settle(&r);
+    real_ops = r.loop->poller.ops;
+    struct ws_poller_ops ops = *real_ops;
+    ops.wait = note_wait;
+    r.loop->poller.ops = &ops;
+    struct job j = job_of(&r, "a");
+    call(&j, 100, 0);
+    usleep(60000); /* the handler */
+    rig_wait(&r);
+    CHECK(waited_ms <= 41);
+    UNTIL(&r, j.n == 1);
+    r.loop->poller.ops = real_ops;
+    forget(&j, 1);
+    rig_stop(&r);
+}
+
+static void test_call_is_never_early(void) {
+    enum { N = 100 };
+    struct rig r;
+    struct job j[N];
+    begin(&r);
+    for (int i = 0; i < N; i++) {
+        j[i] = job_of(&r, "");
+        uint64_t before_ns = ws_tick_read_ns();
+        call(&j[i], 1000, 0);
+        CHECK(j[i].call->node.due_ms * 1000000 >= before_ns + 1000000000);
+    }
+    rig_end(&r);
+    CHECK_EQ(r.told.len, N); /* "-": done, and not called */
+    forget(j, N);
+}
+
 /* ---- cancelled ---- */
 
 static void cancel_other(struct job *job) {
@@ -173,7 +217,6 @@ static void *call_and_cancel(void *arg) {
 /* By another thread: what is told is told in a dispatch. */
 static void test_call_cancel_elsewhere(void) {
     struct rig r;
-    pthread_t thread;
     begin(&r);
     struct job j[] = {job_of(&r, "soon"), job_of(&r, "later"), job_of(&r, "heap"),
                       job_of(&r, "every"), job_of(&r, "last")};
@@ -182,8 +225,7 @@ static void test_call_cancel_elsewhere(void) {
     rig_settle(&r);
     CHECK_LINE(r.told, "every!");
     line_clear(&r.told);
-    CHECK_EQ(pthread_create(&thread, NULL, call_and_cancel, j), 0);
-    pthread_join(thread, NULL);
+    on_thread(call_and_cancel, j);
     CHECK_LINE(r.told, "");
     rig_settle(&r);
     for (int i = 0; i < 4; i++) CHECK_EQ(j[i].n, i == 3);
@@ -268,6 +310,8 @@ static void test_call_never_made(void) {
     call(&j[3], 0, 0);
     cancel(&j[3]);
     CHECK_LINE(r.told, "");
+    ws_loop_end(r.loop);
+    CHECK_LINE(r.told, "batch-mail-both-heap-");
     rig_end(&r);
     CHECK_LINE(r.told, "batch-mail-both-heap-");
     forget(j, 4);
@@ -277,6 +321,8 @@ static void run_all(void) {
     RUN(test_call_order);
     RUN(test_call_every);
     RUN(test_call_soon_is_not_now);
+    RUN(test_call_behind_slow_handler);
+    RUN(test_call_is_never_early);
     RUN(test_call_cancel);
     RUN(test_call_cancel_elsewhere);
     RUN(test_call_before_the_run);

@@ -4,8 +4,6 @@
  * on. Only the server's allocations fail, not those of the peers. */
 #include "rig.h"
 
-#include <pthread.h>
-
 /* ---- allocations that fail ---- */
 
 /* wrap: malloc calloc realloc ws_loop_io ws_loop_dispatch */
@@ -271,7 +269,6 @@ static void talk(struct rig *r, struct peer *p) {
 static void run_once(enum ws_strategy s, long first, long count) {
     struct rig r;
     struct peer p[RUN_PEERS], last;
-    pthread_t thread;
     memset(&counts, 0, sizeof counts);
     rig_init(&r, s);
     r.quiet = true;
@@ -290,8 +287,7 @@ static void run_once(enum ws_strategy s, long first, long count) {
     begin_peers(&r, p);
     talk(&r, p);
     p[TALKER].numbered = false;
-    CHECK_EQ(pthread_create(&thread, NULL, post_from_thread, &r), 0);
-    pthread_join(thread, NULL);
+    on_thread(post_from_thread, &r);
     turns(&r, 6);
     first = fail_first; /* the rest is not to fail */
     fail_first = 0;

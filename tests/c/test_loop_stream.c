@@ -2,21 +2,13 @@
  */
 #include "rig.h"
 
-static int send_part(struct ws_conn *c, const char *text, enum ws_part part) {
-    struct ws_payload p = {
-        .data = (const uint8_t *)text, .len = strlen(text), .text = true, .part = (uint8_t)part};
-    return ws_conn_send(c, &p);
-}
-
 static int ping(struct ws_conn *c, const char *data) {
     return ws_conn_ping(c, (const uint8_t *)data, strlen(data));
 }
 
 static void open_both(struct rig *r, struct peer *p, struct ws_conn **c) {
     rig_init(r, strategy);
-    rig_begin(r);
-    peer_open(r, p);
-    *c = ws_server_find(r->server, 1);
+    rig_open(r, p, c, 1);
 }
 
 static void test_stream_orders(void) {

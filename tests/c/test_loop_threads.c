@@ -3,7 +3,6 @@
 #include "rig.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <semaphore.h>
 
 /* ---- other threads ---- */
@@ -93,16 +92,14 @@ static void test_server_mailbox_bound(void) {
     for (int how = 0; how < 2; how++) {
         struct rig r;
         struct peer p;
-        pthread_t thread;
         rig_init(&r, strategy);
         rig_begin(&r);
         peer_open(&r, &p);
         p.quiet = true;
         struct sender s = {.rig = &r, .conn = ws_server_find(r.server, 1)};
         ws_conn_ref(s.conn);
-        CHECK_EQ(pthread_create(&thread, NULL, send_objects_from_thread, &s), 0);
-        pthread_join(thread, NULL); /* the loop did not turn: everything waits in the mailbox */
-        CHECK_EQ(r.n_objects, 21);  /* the first that finds 1 MiB there is refused */
+        on_thread(send_objects_from_thread, &s);
+        CHECK_EQ(r.n_objects, 21); /* the first that finds 1 MiB there is refused */
         CHECK_EQ(ws_conn_backlog(s.conn), 21 * 50004);
         if (how == 0) {
             UNTIL(&r, p.said.len > 0);
@@ -119,12 +116,6 @@ static void test_server_mailbox_bound(void) {
     }
 }
 
-static int send_part(struct ws_conn *c, const char *text, enum ws_part part) {
-    struct ws_payload p = {
-        .data = (const uint8_t *)text, .len = strlen(text), .text = true, .part = (uint8_t)part};
-    return ws_conn_send(c, &p);
-}
-
 static void *stream_from_thread(void *arg) {
     struct ws_conn *c = arg;
     CHECK_EQ(ws_conn_stream_begin(c), 0);
@@ -138,13 +129,10 @@ static void *stream_from_thread(void *arg) {
 static void test_server_streams_of_threads(void) {
     struct rig r;
     struct peer p;
-    pthread_t thread;
+    struct ws_conn *c;
     rig_init(&r, strategy);
-    rig_begin(&r);
-    peer_open(&r, &p);
-    struct ws_conn *c = ws_server_find(r.server, 1);
-    CHECK_EQ(pthread_create(&thread, NULL, stream_from_thread, c), 0);
-    pthread_join(thread, NULL);
+    rig_open(&r, &p, &c, 1);
+    on_thread(stream_from_thread, c);
     CHECK_EQ(ws_conn_stream_begin(c), 0);
     CHECK_EQ(send_part(c, "b1", WS_PART_FIRST), WS_SENT);
     rig_settle(&r);
