@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from audience import Audience, MakeAudience
 from building import ASAN, compile_core
 from core import Core
 from server_process import ServerProcess, serve
-from support import STRATEGIES, Client
+from support import STRATEGIES, Client, Connect
 
 import wspy
 from wspy.options import Strategy
@@ -113,7 +115,7 @@ def servers(strategy: Strategy, log: Records) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def connect(servers: Servers) -> Iterator[Callable[..., Client]]:
+def connect(servers: Servers) -> Iterator[Connect]:
     """Makes clients, which are closed before the servers are stopped."""
     clients: list[Client] = []
 
@@ -125,6 +127,33 @@ def connect(servers: Servers) -> Iterator[Callable[..., Client]]:
     yield make
     for client in clients:
         client.socket.close()
+
+
+@pytest.fixture
+def make_audience(servers: Servers, connect: Connect) -> MakeAudience:
+    """Makes servers that run, with a recorder, for the options given."""
+
+    def make(**options: Any) -> Audience:
+        server = servers.make(**options)
+        audience = Audience(server, connect)
+        servers.start(server)
+        return audience
+
+    return make
+
+
+@pytest.fixture
+def audience(make_audience: MakeAudience) -> Audience:
+    return make_audience()
+
+
+@pytest.fixture
+def fast_switches() -> Iterator[None]:
+    """Threads take turns often, so that more of their meetings are tried."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture

@@ -328,6 +328,9 @@ class Client:
         assert got == message, f"{got[:80]!r} for {message[:80]!r}"
 
 
+Connect = Callable[..., Client]  # the fixture: arguments as for Client
+
+
 # -- what handlers saw --
 
 

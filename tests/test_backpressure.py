@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from audience import SMALL
 from conftest import Records, Servers
 from support import (
     BINARY,
@@ -17,7 +17,7 @@ from support import (
     PING,
     PONG,
     TEXT,
-    Client,
+    Connect,
     Gate,
     Recorder,
     close_frame,
@@ -30,10 +30,6 @@ from support import (
 )
 
 import wspy
-
-Connect = Callable[..., Client]
-
-SMALL = 4096  # a receive buffer that fills at once
 
 
 def test_send_says_false_and_on_drain_follows(servers: Servers, connect: Connect) -> None:

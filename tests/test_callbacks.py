@@ -15,7 +15,7 @@ import pytest
 from conftest import Records, Servers
 from support import (
     CLOSE,
-    Client,
+    Connect,
     Gate,
     Recorder,
     close_frame,
@@ -28,7 +28,6 @@ from support import (
 
 import wspy
 
-Connect = Callable[..., Client]
 Action = Callable[[wspy.Connection], object]
 
 EVENTS = ["open", "message", "close", "drain"]

@@ -12,6 +12,7 @@ from conftest import Servers
 from support import (
     PING,
     Client,
+    Connect,
     Gate,
     Recorder,
     close_frame,
@@ -25,8 +26,6 @@ from websockets.exceptions import ConnectionClosed as PeerClosed
 from websockets.sync.client import connect as connect_sync
 
 import wspy
-
-Connect = Callable[..., Client]
 
 
 class Recorded:

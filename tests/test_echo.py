@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from conftest import Servers
@@ -14,7 +14,7 @@ from support import (
     MIB,
     TEXT,
     TIMEOUT,
-    Client,
+    Connect,
     Frame,
     Recorder,
     frame,
@@ -26,8 +26,6 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect as connect_sync
 
 import wspy
-
-Connect = Callable[..., Client]
 
 BORDERS = [0, 1, 125, 126, 127, 4095, 4096, 16383, 16384, 65535, 65536, 65537, MIB - 1, MIB]
 

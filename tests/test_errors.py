@@ -14,11 +14,9 @@ from typing import Any
 
 import pytest
 from conftest import Servers
-from support import BINARY, TEXT, Client, Frame, Recorder, get
+from support import BINARY, TEXT, Connect, Frame, Recorder, get
 
 import wspy
-
-Connect = Callable[..., Client]
 
 
 def test_a_port_in_use(servers: Servers) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from conftest import Servers
 from support import (
@@ -13,7 +11,7 @@ from support import (
     PING,
     PONG,
     TEXT,
-    Client,
+    Connect,
     Frame,
     Gate,
     Recorder,
@@ -27,8 +25,6 @@ from support import (
 )
 
 import wspy
-
-Connect = Callable[..., Client]
 
 SEQUENCE: list[tuple[bytes, str | bytes | None]] = [
     (text("hello"), "hello"),

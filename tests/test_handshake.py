@@ -11,7 +11,7 @@ import pytest
 from conftest import Records, Servers
 from support import (
     KEY,
-    Client,
+    Connect,
     Recorder,
     accept_of,
     get,
@@ -23,8 +23,6 @@ from support import (
 from websockets.sync.client import connect as connect_sync
 
 import wspy
-
-Connect = Callable[..., Client]
 
 
 def without(request: bytes, name: str) -> bytes:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from audience import Audience, MakeAudience
 from conftest import Records, Servers
-from support import BINARY, MIB, TEXT, Client, Frame, Recorder, close_frame, get, make_text
+from support import BINARY, MIB, TEXT, Connect, Frame, Recorder, close_frame, get, make_text
 
 import wspy
-
-Connect = Callable[..., Client]
 
 # object, what goes over the wire
 WRITTEN: list[tuple[Any, str]] = [
@@ -30,16 +29,6 @@ WRITTEN: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
-def opened(
-    servers: Servers, connect: Connect, **options: Any
-) -> tuple[Client, Recorder, wspy.Connection]:
-    server = servers.make(**options)
-    recorder = Recorder(server)
-    servers.start(server)
-    client = connect(server)
-    return client, recorder, get(recorder.opened)
-
-
 def nested(depth: int) -> list[Any]:
     inner: list[Any] = []
     for _ in range(depth):
@@ -50,8 +39,8 @@ def nested(depth: int) -> list[Any]:
 # -- sending --
 
 
-def test_send_json(servers: Servers, connect: Connect) -> None:
-    client, _, conn = opened(servers, connect)
+def test_send_json(audience: Audience) -> None:
+    client, conn = audience.enter()
     for obj, text in WRITTEN:
         assert conn.send_json(obj) is True
         assert client.read_frame() == Frame(TEXT, text.encode())
@@ -80,8 +69,8 @@ def test_publish_json(servers: Servers, connect: Connect) -> None:
     assert [client.receive() for client in clients[:2]] == ["end", "[2]"]
 
 
-def test_a_large_object(servers: Servers, connect: Connect) -> None:
-    client, _, conn = opened(servers, connect, max_backlog=None)
+def test_a_large_object(make_audience: MakeAudience) -> None:
+    client, conn = make_audience(max_backlog=None).enter()
     obj = {"text": make_text(MIB, 0), "ascii": make_text(MIB, 1)}
     conn.send_json(obj)
     got = client.receive()
@@ -109,10 +98,8 @@ CIRCLE.append(CIRCLE)
     ],
     ids=range(10),
 )
-def test_what_is_no_json_is_raised(
-    servers: Servers, connect: Connect, obj: Any, error: type[Exception]
-) -> None:
-    client, _, conn = opened(servers, connect)
+def test_what_is_no_json_is_raised(audience: Audience, obj: Any, error: type[Exception]) -> None:
+    client, conn = audience.enter()
     conn.subscribe("topic")
     with pytest.raises(error):
         conn.send_json(obj)
@@ -122,8 +109,8 @@ def test_what_is_no_json_is_raised(
     assert client.receive() == "nothing before this"
 
 
-def test_send_json_to_one_who_has_gone(servers: Servers, connect: Connect) -> None:
-    client, _, conn = opened(servers, connect)
+def test_send_json_to_one_who_has_gone(audience: Audience) -> None:
+    client, conn = audience.enter()
     conn.close(4000, "bye")
     with pytest.raises(wspy.ConnectionClosed) as info:
         conn.send_json({})
@@ -148,8 +135,8 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
 ]  # fmt: skip
 
 
-def test_wrong_arguments(servers: Servers, connect: Connect) -> None:
-    _, _, conn = opened(servers, connect)
+def test_wrong_arguments(audience: Audience) -> None:
+    _, conn = audience.enter()
     for call, message in WRONG:
         with pytest.raises(TypeError) as info:
             call(conn)
@@ -301,11 +288,9 @@ def test_the_decorator_gives_the_handler_back() -> None:
 @pytest.mark.parametrize("kind", [str, str.encode, lambda s: bytearray(s.encode()),
                                   lambda s: memoryview(s.encode())])  # fmt: skip
 @pytest.mark.parametrize("size", [0, 10, 5000, 50_000])
-def test_json_dumps(
-    servers: Servers, connect: Connect, kind: Callable[[str], Any], size: int
-) -> None:
+def test_json_dumps(make_audience: MakeAudience, kind: Callable[[str], Any], size: int) -> None:
     """What it gives is sent as text, whether it is str or bytes of UTF-8."""
-    client, _, conn = opened(servers, connect, json_dumps=lambda obj: kind(obj * size))
+    client, conn = make_audience(json_dumps=lambda obj: kind(obj * size)).enter()
     conn.subscribe("topic")
     assert conn.send_json("é") is True
     assert conn.server.publish_json("topic", "ö") == 1
@@ -326,9 +311,9 @@ def test_json_dumps(
     ],
 )
 def test_what_json_dumps_may_not_give(
-    servers: Servers, connect: Connect, result: Any, error: type[Exception], message: str | None
+    make_audience: MakeAudience, result: Any, error: type[Exception], message: str | None
 ) -> None:
-    client, _, conn = opened(servers, connect, json_dumps=lambda obj: result)
+    client, conn = make_audience(json_dumps=lambda obj: result).enter()
     conn.subscribe("topic")
     calls: list[Callable[[], object]] = [
         lambda: conn.send_json(1),
@@ -345,18 +330,18 @@ def test_what_json_dumps_may_not_give(
     assert client.receive() == "nothing before this"
 
 
-def test_what_json_dumps_raises_is_raised(servers: Servers, connect: Connect) -> None:
+def test_what_json_dumps_raises_is_raised(make_audience: MakeAudience) -> None:
     def fail(obj: object) -> str:
         raise KeyError(obj)
 
-    _, _, conn = opened(servers, connect, json_dumps=fail)
+    _, conn = make_audience(json_dumps=fail).enter()
     with pytest.raises(KeyError, match="1"):
         conn.send_json(1)
     with pytest.raises(KeyError, match="2"):
         conn.server.publish_json("topic", 2)
 
 
-def test_json_dumps_may_do_anything(servers: Servers, connect: Connect) -> None:
+def test_json_dumps_may_do_anything(make_audience: MakeAudience) -> None:
     """It closes the connection that it writes for."""
 
     def dumps(obj: wspy.Connection) -> str:
@@ -364,7 +349,7 @@ def test_json_dumps_may_do_anything(servers: Servers, connect: Connect) -> None:
         gc.collect()
         return "late"
 
-    client, _, conn = opened(servers, connect, json_dumps=dumps)
+    client, conn = make_audience(json_dumps=dumps).enter()
     with pytest.raises(wspy.ConnectionClosed):
         conn.send_json(conn)
     assert client.answer_close() == (4000, "")

@@ -6,15 +6,12 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Callable
 
 import pytest
 from conftest import Servers
-from support import Client, Recorder, close_frame, frame, get, text, wait_until
+from support import Client, Connect, Recorder, close_frame, frame, get, text, wait_until
 
 import wspy
-
-Connect = Callable[..., Client]
 
 
 def descriptors() -> int:

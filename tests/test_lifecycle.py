@@ -10,18 +10,15 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Servers
-from support import Client, Recorder, finish, get, script, wait_until
+from support import Client, Connect, Recorder, finish, get, script, wait_until
 from websockets.sync.client import connect as connect_sync
 from websockets.sync.client import unix_connect
 
 import wspy
-
-Connect = Callable[..., Client]
 
 
 def test_the_address(servers: Servers, connect: Connect) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from conftest import Records, Servers
 from support import (
     Client,
+    Connect,
     Recorder,
     close_frame,
     connect_when_up,
@@ -23,8 +23,6 @@ from support import (
 
 import wspy
 from wspy.options import Strategy
-
-Connect = Callable[..., Client]
 
 
 def test_max_connections(servers: Servers, connect: Connect, log: Records) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-from collections.abc import Callable
 
 import pytest
 from conftest import Records, Servers
-from support import MIB, Client, Response, frame, wait_until
+from support import MIB, Connect, Response, frame, wait_until
 
 import wspy
-
-Connect = Callable[..., Client]
 
 
 def ask(connect: Connect, server: wspy.Server, request: str, **options: bool) -> Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable
 
 import pytest
 from conftest import Records, Servers
@@ -16,6 +15,7 @@ from support import (
     PONG,
     TEXT,
     Client,
+    Connect,
     Frame,
     Recorder,
     frame,
@@ -26,7 +26,6 @@ from websockets.sync.client import connect as connect_sync
 
 import wspy
 
-Connect = Callable[..., Client]
 Parts = list[str] | list[bytes]
 
 

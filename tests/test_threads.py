@@ -9,12 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import pytest
+from audience import Audience, MakeAudience
 from conftest import Servers
-from support import TIMEOUT, Client, Gate, Recorder, get, wait_until
+from support import TIMEOUT, Client, Connect, Gate, Recorder, get, wait_until
 
 import wspy
-
-Connect = Callable[..., Client]
 
 
 @pytest.fixture(autouse=True)
@@ -48,18 +47,8 @@ def run_threads(n: int, work: Callable[[int], object]) -> None:
         raise failures.get()
 
 
-def opened(
-    servers: Servers, connect: Connect, **options: object
-) -> tuple[Client, Recorder, wspy.Connection]:
-    server = servers.make(**options)
-    recorder = Recorder(server)
-    servers.start(server)
-    client = connect(server)
-    return client, recorder, get(recorder.opened)
-
-
-def test_eight_threads_send(servers: Servers, connect: Connect) -> None:
-    client, _, conn = opened(servers, connect, max_backlog=None)
+def test_eight_threads_send(make_audience: MakeAudience) -> None:
+    client, conn = make_audience(max_backlog=None).enter()
     received: dict[str, list[int]] = defaultdict(list)
 
     def read() -> None:
@@ -266,10 +255,10 @@ def test_the_bound_of_the_backlog_from_another_thread(servers: Servers, connect:
     assert server.stats()["dropped_sent"] >= 1
 
 
-def test_false_from_another_thread_is_followed_by_on_drain(
-    servers: Servers, connect: Connect
-) -> None:
-    client, recorder, conn = opened(servers, connect, high_water=10_000, max_backlog=None)
+def test_false_from_another_thread_is_followed_by_on_drain(make_audience: MakeAudience) -> None:
+    audience = make_audience(high_water=10_000, max_backlog=None)
+    client, conn = audience.enter()
+    recorder = audience.recorder
     for _ in range(20):
         sent = 1
         while conn.send(bytes(1000)):
@@ -332,10 +321,8 @@ def test_handlers_are_replaced_by_another_thread(servers: Servers, connect: Conn
     run_threads(2, work)
 
 
-def test_close_from_another_thread_goes_behind_its_sends(
-    servers: Servers, connect: Connect
-) -> None:
-    client, _, conn = opened(servers, connect)
+def test_close_from_another_thread_goes_behind_its_sends(audience: Audience) -> None:
+    client, conn = audience.enter()
 
     def work(i: int) -> None:
         for n in range(100):
@@ -347,8 +334,9 @@ def test_close_from_another_thread_goes_behind_its_sends(
     assert client.expect_close() == (4000, "done")
 
 
-def test_many_threads_use_a_server_that_is_gone(servers: Servers, connect: Connect) -> None:
-    client, recorder, conn = opened(servers, connect)
+def test_many_threads_use_a_server_that_is_gone(audience: Audience, servers: Servers) -> None:
+    client, conn = audience.enter()
+    recorder = audience.recorder
     client.close()
     client.socket.close()
     get(recorder.closed)

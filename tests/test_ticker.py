@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Servers
-from support import ROOT, Client, wait
+from support import ROOT, Connect, wait
 from ticker import Ticker
-
-Connect = Callable[..., Client]
 
 
 def test_a_viewer_who_stops_reading_gets_the_last_prices(

@@ -13,11 +13,9 @@ from typing import Any
 
 import pytest
 from conftest import Records, Servers
-from support import TIMEOUT, Client, Gate, Recorder, get, wait, wait_until
+from support import TIMEOUT, Connect, Gate, Recorder, get, wait, wait_until
 
 import wspy
-
-Connect = Callable[..., Client]
 
 
 def sync(server: wspy.Server) -> None:
