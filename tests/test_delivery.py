@@ -6,9 +6,10 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from crowd import CLOSE, EOF, PING, PONG, RESET, Session, build_crowd, crowd_of
+from crowd import CLOSE, EOF, PING, PONG, RESET, Crowd, House, Session, build_crowd, crowd_of
 from crowd_server import ASK, DATA, DROP, END, LEAVE, NOTE, VALUE, Rooms, Slow, Storm, Ticker
 
 from wspy.options import Strategy
@@ -17,6 +18,22 @@ from wspy.options import Strategy
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_crowd(tmp_path_factory.mktemp("crowd"))
+
+
+class Outcome(NamedTuple):
+    """What came to each connection, and what the server says of it."""
+
+    sessions: list[Session]
+    dropped: list[tuple[int, int]]  # of each connection its number, and the messages that it lost
+    stats: dict[str, int]
+
+
+def stop(crowd: Crowd, house: House, folder: Path) -> Outcome:
+    """Stops the server, and reads when all have gone."""
+    house.call("stop")
+    crowd.tell("gone")
+    sessions = crowd.sessions(folder)
+    return Outcome(sessions, house.call("dropped"), house.call("stats"))
 
 
 # -- topics --
@@ -90,10 +107,7 @@ def test_topics(program: Path, strategy: Strategy, tmp_path: Path) -> None:
         crowd.tell("rest")
         house.call("end")
         crowd.tell(f"ends {stay}")
-        house.call("stop")
-        crowd.tell("gone")
-        sessions = crowd.sessions(tmp_path)
-        dropped, stats = house.call("dropped"), house.call("stats")
+        sessions, dropped, stats = stop(crowd, house, tmp_path)
     orders = rooms_order(sessions[:stay])
     check_publishers(orders)
     places = {word: place for words in orders for place, word in enumerate(words)}
@@ -112,6 +126,13 @@ def test_topics(program: Path, strategy: Strategy, tmp_path: Path) -> None:
 KIB = 1024
 # What is freed, and around what is allocated (make debug).
 SANITIZER_KEEPS = 8192 * KIB if "libasan" in os.environ.get("LD_PRELOAD", "") else 0
+
+
+def open_all(crowd: Crowd, n: int, slow: int) -> None:
+    """Connections of one topic, of which the first ``slow`` do not read."""
+    crowd.tell(f"open {slow} all s")
+    crowd.tell(f"stop 0 {slow}")
+    crowd.tell(f"open {n - slow} all -")
 
 
 def sent_words(session: Session) -> list[int]:
@@ -135,9 +156,7 @@ def test_slow_readers_lose_the_oldest(program: Path, strategy: Strategy, tmp_pat
     bound = 256 * KIB
     options = {"backlog_policy": "drop-oldest", "max_backlog": bound, "high_water": 16 * bound}
     with crowd_of(program, "Slow", strategy, slow=slow, **options) as (crowd, house):
-        crowd.tell(f"open {slow} all s")
-        crowd.tell(f"stop 0 {slow}")
-        crowd.tell(f"open {n - slow} all -")
+        open_all(crowd, n, slow)
         house.call("load", 1, n - slow)
         before = house.call("resident")
         house.call("load", 8, n - slow)
@@ -150,10 +169,8 @@ def test_slow_readers_lose_the_oldest(program: Path, strategy: Strategy, tmp_pat
         crowd.tell(f"read 0 {slow}")
         assert house.call("end") == n
         crowd.tell(f"ends {n}")
-        house.call("stop")
-        crowd.tell("gone")
-        sessions = crowd.sessions(tmp_path)
-        dropped, stats = dict(house.call("dropped")), house.call("stats")
+        sessions, lost, stats = stop(crowd, house, tmp_path)
+        dropped = dict(lost)
     for session in sessions[:slow]:
         numbers = sent_words(session)
         assert numbers == sorted(set(numbers))
@@ -174,9 +191,7 @@ def test_slow_readers_lose_the_newest(program: Path, strategy: Strategy, tmp_pat
     bound = 64 * KIB
     options = {"backlog_policy": "drop-newest", "max_backlog": bound, "high_water": 16 * bound}
     with crowd_of(program, "Slow", strategy, slow=slow, **options) as (crowd, house):
-        crowd.tell(f"open {slow} all s")
-        crowd.tell(f"stop 0 {slow}")
-        crowd.tell(f"open {n - slow} all -")
+        open_all(crowd, n, slow)
         house.call("load", 2, n - slow)
         house.call("ping", 1)
         crowd.tell(f"ping 0 {slow} 7")
@@ -185,10 +200,8 @@ def test_slow_readers_lose_the_newest(program: Path, strategy: Strategy, tmp_pat
         house.call("drain")
         assert house.call("end") == n
         crowd.tell(f"ends {n}")
-        house.call("stop")
-        crowd.tell("gone")
-        sessions = crowd.sessions(tmp_path)
-        dropped, stats = dict(house.call("dropped")), house.call("stats")
+        sessions, lost, stats = stop(crowd, house, tmp_path)
+        dropped = dict(lost)
     for session in sessions[:slow]:
         numbers = sent_words(session)
         assert numbers == sorted(set(numbers))
@@ -205,17 +218,13 @@ def test_slow_readers_are_closed(program: Path, strategy: Strategy, tmp_path: Pa
     n, slow = 100, 20
     options = {"backlog_policy": "close", "max_backlog": 64 * KIB}
     with crowd_of(program, "Slow", strategy, slow=slow, **options) as (crowd, house):
-        crowd.tell(f"open {slow} all s")
-        crowd.tell(f"stop 0 {slow}")
-        crowd.tell(f"open {n - slow} all -")
+        open_all(crowd, n, slow)
         house.call("load", 10, n - slow)
         crowd.tell(f"read 0 {slow}")
         assert house.call("end") == n - slow
         crowd.tell(f"ends {n - slow}")
-        house.call("stop")
-        crowd.tell("gone")
-        sessions = crowd.sessions(tmp_path)
-        dropped, stats = dict(house.call("dropped")), house.call("stats")
+        sessions, lost, stats = stop(crowd, house, tmp_path)
+        dropped = dict(lost)
         kinds = house.call("kinds")
     for session in sessions[:slow]:
         numbers = sent_words(session)
@@ -275,10 +284,8 @@ def test_ticker(program: Path, strategy: Strategy, tmp_path: Path) -> None:
             house.call("drain")
             house.call("end", cycle)
             crowd.tell(f"ends {n * (cycle + 1)}")
-        house.call("stop")
-        crowd.tell("gone")
-        sessions = crowd.sessions(tmp_path)
-        dropped, stats = dict(house.call("dropped")), house.call("stats")
+        sessions, lost, stats = stop(crowd, house, tmp_path)
+        dropped = dict(lost)
     rounds = windows * Ticker.WINDOW
     total = CYCLES * (rounds * Ticker.KEYS + windows)
     for session in sessions:
@@ -325,10 +332,7 @@ def test_storm(program: Path, strategy: Strategy, tmp_path: Path) -> None:
         crowd.tell("rest")
         crowd.tell(f"read {STAY} {STAY + SLOW}")
         house.call("drain")
-        house.call("stop")
-        crowd.tell("gone")
-        sessions = crowd.sessions(tmp_path)
-        dropped, stats = house.call("dropped"), house.call("stats")
+        sessions, dropped, stats = stop(crowd, house, tmp_path)
     words = count_words(sessions)
     for word, n in words.items():
         assert n <= (STAY if options["publishes"] and Storm.is_publish(word & 0x7FFFFF) else 1)
