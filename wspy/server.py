@@ -218,7 +218,7 @@ class Server(_core.Server):
         return handler
 
     def on_drain(self, handler: _Drain) -> _Drain:
-        """Sets the handler ``(conn)``, called when the output has fallen below half of high_water
+        """Sets the handler ``(conn)``, called when the output has fallen to half of high_water
         after ``conn.send()`` had returned False."""
         self._handle("drain", handler)
         return handler
@@ -274,7 +274,7 @@ class Server(_core.Server):
         In the main thread it handles SIGINT and SIGTERM while it runs, unless the program has
         set handlers of its own; a second Ctrl-C raises KeyboardInterrupt. A server runs once:
         again is RuntimeError. KeyboardInterrupt and SystemExit from a handler stop the server
-        and are raised here.
+        and are raised here. OSError if it cannot begin.
         """
         if threading.current_thread() is threading.main_thread():
             with stop_on_signals(self.stop) as fd:
@@ -285,10 +285,9 @@ class Server(_core.Server):
     def start_in_thread(self) -> ServerThread:
         """Runs the server in a daemon thread, and returns when it takes connections.
 
-        Raises what keeps it from that: OSError, or RuntimeError if it has run before.
-
         The result is a context manager that gives ``url`` and stops the server at its end; it
-        also has ``url`` and ``stop()``.
+        also has ``url`` and ``stop()``. Raises what keeps it from running: OSError, or
+        RuntimeError if it has run before.
         """
         return ServerThread(self)
 

@@ -1,7 +1,7 @@
 /* errors.c: raising. Decides nothing: who is told of which exception is for events.c to say. */
 #include "errors.h"
 
-#include "err.h"
+#include "ws.h"
 
 #include <string.h>
 

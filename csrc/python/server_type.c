@@ -218,9 +218,10 @@ static void want_control(const struct ws_server_object *self) {
 
 PyDoc_STRVAR(set_handler_doc,
 "_set_handler($self, name, handler, /)\n--\n\n"
-"Set what is called for an event: open(conn), message(conn, message), json(conn, obj), close(conn, code,\n"
-"reason), drain(conn), ping(conn, data), pong(conn, data), error(conn, exception),\n"
-"log(level, line); None: nothing. It may be replaced at any time. TypeError if it cannot be called. Snapshot.");
+"Set what is called for an event: open(conn), message(conn, message), json(conn, obj),\n"
+"close(conn, code, reason), drain(conn), ping(conn, data), pong(conn, data),\n"
+"error(conn, exception), log(level, line); None: nothing. TypeError if it cannot be called,\n"
+"ValueError for another name. Mailbox: any thread may call it; it counts at once.");
 
 static PyObject *server_set_handler(struct ws_server_object *self, PyObject *args) {
     const char *name;
@@ -241,7 +242,7 @@ static PyObject *server_set_handler(struct ws_server_object *self, PyObject *arg
 
 PyDoc_STRVAR(get_handler_doc,
 "_get_handler($self, name, /)\n--\n\n"
-"What _set_handler has set, or None. Snapshot.");
+"What _set_handler has set, or None. ValueError for a name that it does not take. Snapshot.");
 
 static PyObject *server_get_handler(struct ws_server_object *self, PyObject *args) {
     const char *name;
@@ -253,7 +254,8 @@ static PyObject *server_get_handler(struct ws_server_object *self, PyObject *arg
 
 PyDoc_STRVAR(set_log_level_doc,
 "_set_log_level($self, level, /)\n--\n\n"
-"Log lines below this level (as in logging) are not made. Snapshot.");
+"Log lines below this level (as in logging) are not made. Mailbox: any thread may call it; it\n"
+"counts at once.");
 
 static PyObject *server_set_log_level(struct ws_server_object *self, PyObject *args) {
     int level;
@@ -300,8 +302,9 @@ PyDoc_STRVAR(run_doc,
 "_run($self, watch_fd, begun, /)\n--\n\n"
 "Run the loop on this thread, which becomes the owner, until stop() and the end of every\n"
 "connection. watch_fd is a descriptor that ends a wait when it is readable, so that signal\n"
-"handlers run soon; -1: none. begun() is called once connections are taken. Raises what stopped the run, such as KeyboardInterrupt; OSError\n"
-"if it could not begin; RuntimeError the second time. Direct.");
+"handlers run soon; -1: none. begun() is called once connections are taken. Raises what stopped\n"
+"the run, such as KeyboardInterrupt; OSError if it could not begin; RuntimeError the second\n"
+"time. Direct.");
 
 static PyObject *server_run(struct ws_server_object *self, PyObject *args) {
     int watch_fd;

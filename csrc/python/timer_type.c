@@ -161,7 +161,7 @@ static PyObject *need_two(const char *method) {
 const char ws_timer_type_call_later_doc[] =
     "call_later($self, seconds, function, /, *args)\n--\n\n"
     "Call function(*args) on the loop's thread after that many seconds (to the millisecond, not\n"
-    "earlier). Returns a Timer. Otherwise as call_soon().\n\n"
+    "earlier). Returns a Timer. ValueError below 0 and above 1e9; otherwise as call_soon().\n\n"
     "Mailbox: any thread may call it.";
 
 PyObject *ws_timer_type_call_later(struct ws_server_object *self, PyObject *const *args,
@@ -175,7 +175,8 @@ const char ws_timer_type_every_doc[] =
     "every($self, seconds, function, /, *args)\n--\n\n"
     "Call function(*args) on the loop's thread every so many seconds, until cancel(). A call that\n"
     "is late does not put the next ones off; those it has missed are left out. An exception is\n"
-    "logged and does not end it. Returns a Timer. Otherwise as call_soon().\n\n"
+    "logged and does not end it. Returns a Timer. ValueError unless above 0 and up to 1e9;\n"
+    "otherwise as call_soon().\n\n"
     "Mailbox: any thread may call it.";
 
 PyObject *ws_timer_type_every(struct ws_server_object *self, PyObject *const *args, Py_ssize_t n) {

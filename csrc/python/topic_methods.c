@@ -6,8 +6,6 @@
 #include "errors.h"
 #include "json_codec.h"
 
-#include "topic.h"
-
 #include <string.h>
 
 /* ---- arguments ---- */
@@ -111,7 +109,8 @@ PyObject *ws_topic_methods_subscribe(struct ws_conn_object *self, PyObject *cons
 
 const char ws_topic_methods_unsubscribe_doc[] =
     "unsubscribe($self, topic, /, *, pattern=False)\n--\n\n"
-    "End a subscription. True: ended; False: there was none.\n\n"
+    "End a subscription, with the arguments with which it was made. True: ended; False: there was\n"
+    "none, which is so of any closed connection.\n\n"
     "Mailbox: any thread may call it; it counts at once.";
 
 PyObject *ws_topic_methods_unsubscribe(struct ws_conn_object *self, PyObject *const *args,
@@ -198,8 +197,8 @@ PyObject *ws_topic_methods_publish(struct ws_server_object *self, PyObject *cons
 
 const char ws_topic_methods_conn_publish_doc[] =
     "publish($self, topic, data, /, *, key=None)\n--\n\n"
-    "Send one message to every subscriber of a topic but this connection: Server.publish with\n"
-    "exclude.\n\n"
+    "Send one message to every subscriber of a topic but this connection, which may be closed:\n"
+    "Server.publish with exclude.\n\n"
     "Mailbox: any thread may call it.";
 
 PyObject *ws_topic_methods_conn_publish(struct ws_conn_object *self, PyObject *const *args,
@@ -240,7 +239,7 @@ PyObject *ws_topic_methods_publish_json(struct ws_server_object *self, PyObject 
 
 const char ws_topic_methods_broadcast_doc[] =
     "broadcast($self, data, /, *, key=None, exclude=None)\n--\n\n"
-    "publish() to all open connections. Returns their number.\n\n"
+    "publish() to all open connections but exclude. Returns their number.\n\n"
     "Mailbox: any thread may call it.";
 
 PyObject *ws_topic_methods_broadcast(struct ws_server_object *self, PyObject *const *args,
@@ -261,7 +260,7 @@ PyObject *ws_topic_methods_broadcast(struct ws_server_object *self, PyObject *co
 const char ws_topic_methods_subscribers_doc[] =
     "subscribers($self, topic, /)\n--\n\n"
     "The number of connections that a message to this topic would be sent to now, those with\n"
-    "patterns included. Snapshot.";
+    "patterns included. ValueError for what is no topic. Snapshot.";
 
 PyObject *ws_topic_methods_subscribers(struct ws_server_object *self, PyObject *topic) {
     struct ws_slice name;
