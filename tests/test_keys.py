@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from audience import PLUG, SMALL, Audience, MakeAudience, end, expect
+from support import TIMEOUT, Gate, get
 
-T = TypeVar("T")
+import wspy
+from wspy.options import BacklogPolicy
 
 
 def test_who_keeps_up_gets_every_message(audience: Audience) -> None:
@@ -92,3 +95,114 @@ def test_the_key_of_one_connection_is_not_that_of_another(make_audience: MakeAud
         audience.unplug(client)
         expect(client, f"for {conn.id}")
         assert conn.dropped == 0
+
+
+# -- at the bound of the backlog --
+
+KEYS = 5
+ENTRY = 96  # what each message in the queue of a slow peer counts besides its bytes
+BOUND = PLUG + 100_000
+FILLER = bytes(10_000)
+
+
+def price(key: int, n: int) -> str:
+    return f"{key} {n:4}" + "." * 10_000
+
+
+Send = Callable[[wspy.Server, wspy.Connection, int, int], Any]
+SENDS: dict[str, Send] = {
+    "send": lambda server, conn, key, n: conn.send(price(key, n), key=str(key)),
+    "publish": lambda server, conn, key, n: server.publish("t", price(key, n), key=str(key)),
+}
+
+
+def fill(audience: Audience, conn: wspy.Connection, policy: BacklogPolicy) -> None:
+    """Up to the bound; "close" does not let anybody reach it."""
+    if policy == "close":
+        room = BOUND - conn.backlog - ENTRY * (2 + KEYS)
+        assert conn.send(bytes(room)) is True
+        return
+    while conn.dropped == 0:
+        audience.on_loop(lambda: conn.send(FILLER))
+
+
+@pytest.mark.parametrize("where", ["here", "on the loop"])
+@pytest.mark.parametrize("how", SENDS)
+@pytest.mark.parametrize("policy", ["close", "drop-newest", "drop-oldest"])
+def test_the_latest_of_each_key_at_the_bound(
+    make_audience: MakeAudience, policy: BacklogPolicy, how: str, where: str
+) -> None:
+    """What is newer takes the place of what it replaces, whatever the policy, since the queue does
+    not grow by it."""
+    audience = make_audience(backlog_policy=policy, max_backlog=BOUND, high_water=2**40)
+    client, conn = audience.enter("t", receive_buffer=SMALL)
+
+    def send_round(n: int) -> None:
+        for key in range(KEYS):
+            SENDS[how](audience.server, conn, key, n)
+
+    def run_round(n: int) -> None:
+        if where == "here":
+            send_round(n)
+            audience.on_loop(lambda: None)  # the mailbox is bounded too
+        else:
+            audience.on_loop(lambda: send_round(n))
+
+    audience.plug(conn)
+    if policy == "drop-oldest":
+        fill(audience, conn, policy)
+        run_round(0)
+    else:
+        run_round(0)
+        fill(audience, conn, policy)
+    before = conn.dropped
+    for n in range(1, 100):
+        run_round(n)
+    assert conn.dropped - before == 99 * KEYS
+    assert conn.is_open
+    conn.close()
+    audience.unplug(client)
+    received = []
+    while (message := client.receive()) != price(KEYS - 1, 99):
+        received.append(message)
+    prices = [message for message in received if isinstance(message, str)]
+    assert prices == [price(key, 99) for key in range(KEYS - 1)]
+
+
+@pytest.mark.parametrize("policy", ["close", "drop-newest", "drop-oldest"])
+def test_the_last_price_of_a_thread_that_never_waits(
+    make_audience: MakeAudience, policy: BacklogPolicy
+) -> None:
+    """It posts far more than max_backlog while the loop is busy."""
+    gate = Gate()
+    audience = make_audience(backlog_policy=policy, max_backlog=50_000)
+    client, conn = audience.enter("t")
+    audience.server.call_soon(gate.hold)
+    assert gate.entered.wait(TIMEOUT)
+    for n in range(500):
+        conn.send(price(0, n), key="price")
+    gate.leave.set()
+    received = [client.receive()]
+    while received[-1] != price(0, 499):
+        received.append(client.receive())
+    assert len(received) + conn.dropped == 500
+
+
+@pytest.mark.parametrize("where", ["here", "on the loop"])
+def test_who_was_refused_is_told_when_there_is_room(
+    make_audience: MakeAudience, where: str
+) -> None:
+    audience = make_audience(backlog_policy="drop-newest", max_backlog=BOUND, high_water=2**40)
+    client, conn = audience.enter("t", receive_buffer=SMALL)
+    audience.plug(conn)
+    sent = 0
+    while conn.send(FILLER) if where == "here" else audience.on_loop(lambda: conn.send(FILLER)):
+        sent += 1
+    assert conn.dropped == 1
+    audience.on_loop(lambda: None)
+    assert audience.recorder.drained.empty()
+    audience.unplug(client)
+    assert get(audience.recorder.drained) is conn
+    assert [client.receive() for _ in range(sent)] == [FILLER] * sent
+    assert conn.send("room") is True
+    assert client.receive() == "room"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from audience import Audience, MakeAudience, end, expect
@@ -18,9 +18,6 @@ from support import (
 )
 
 import wspy
-
-T = TypeVar("T")
-
 
 # -- subscribing --
 
