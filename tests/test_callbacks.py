@@ -13,18 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Records, Servers
-from support import (
-    CLOSE,
-    Connect,
-    Gate,
-    Recorder,
-    close_frame,
-    frame,
-    get,
-    text,
-    wait,
-    wait_until,
-)
+from support import CLOSE, Connect, Gate, Recorder, close_frame, frame, get, text, wait, wait_until
 
 import wspy
 

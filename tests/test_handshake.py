@@ -9,17 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Records, Servers
-from support import (
-    KEY,
-    Connect,
-    Recorder,
-    accept_of,
-    get,
-    text,
-    upgrade_request,
-    wait,
-    wait_until,
-)
+from support import KEY, Connect, Recorder, accept_of, get, text, upgrade_request, wait, wait_until
 from websockets.sync.client import connect as connect_sync
 
 import wspy

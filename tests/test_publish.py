@@ -11,17 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from audience import PLUG, SMALL, Audience, MakeAudience, end, expect
 from conftest import Records, Servers
-from support import (
-    MIB,
-    TIMEOUT,
-    Client,
-    Gate,
-    close_frame,
-    get,
-    make_binary,
-    make_text,
-    wait_until,
-)
+from support import MIB, TIMEOUT, Client, Gate, close_frame, get, make_binary, make_text, wait_until
 
 import wspy
 

@@ -9,13 +9,7 @@ from typing import Any
 import pytest
 from audience import Audience, MakeAudience, end, expect
 from conftest import Servers
-from support import (
-    BINARY,
-    TEXT,
-    Connect,
-    Frame,
-    get,
-)
+from support import BINARY, TEXT, Connect, Frame, get
 
 import wspy
 
