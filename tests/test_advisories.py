@@ -12,6 +12,7 @@ import struct
 from typing import Any
 
 import pytest
+from handshakes import REQUEST, also, edited
 from server_process import ServerProcess, serve
 from support import (
     BINARY,
@@ -26,7 +27,6 @@ from support import (
     close_frame,
     frame,
     text,
-    upgrade_request,
 )
 
 import wspy
@@ -47,18 +47,6 @@ def status_of(target: ServerProcess, request: bytes) -> int:
         if status != 101:
             client.read_all()
         return status
-
-
-REQUEST = upgrade_request("{host}")
-
-
-def also(line: bytes) -> bytes:
-    return REQUEST[:-2] + line + b"\r\n\r\n"
-
-
-def edited(old: bytes, new: bytes) -> bytes:
-    assert REQUEST.count(old) == 1
-    return REQUEST.replace(old, new)
 
 
 def expect_close(target: ServerProcess, code: int, *pieces: bytes) -> None:

@@ -20,9 +20,9 @@ from wspy.options import Strategy
 
 
 @contextmanager
-def chat_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The demo as a person starts it; gives the address that it prints."""
-    command = [sys.executable, "-m", "wspy", "chat", "--port", "0", *arguments]
+def demo_process(name: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A demo as a person starts it; gives the address that it prints."""
+    command = [sys.executable, "-m", "wspy", name, "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -33,13 +33,21 @@ def chat_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]
             process.kill()
 
 
+PING = '{"type": "ping"}', '{"type":"pong"}'  # docs/chat.md
+ROUND_TRIP = b"\x00\x00\x00\x01", b"\x00\x00\x00\x01"
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_a_signal(strategy: Strategy, number: signal.Signals) -> None:
-    with chat_process("--strategy", strategy) as (process, url):
+@pytest.mark.parametrize(("name", "talk"), [("chat", PING), ("echo", ROUND_TRIP)])
+def test_it_serves_until_a_signal(
+    name: str, talk: tuple[str | bytes, str | bytes], strategy: Strategy, number: signal.Signals
+) -> None:
+    said, answer = talk
+    with demo_process(name, "--strategy", strategy) as (process, url):
         client = connect_when_up(url.replace("http", "ws"))
-        client.send('{"type": "ping"}')
-        assert client.receive() == '{"type":"pong"}'
+        client.send(said)
+        assert client.receive() == answer
         process.send_signal(number)
         assert client.answer_close()[0] == 1001
         client.socket.close()

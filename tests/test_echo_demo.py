@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import http.client
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import STRATEGIES, Client, connect_when_up, make_binary
+from support import Client, make_binary
 
 import wspy
 from wspy.cli import demo, echo, main
@@ -26,32 +22,6 @@ def server(strategy: Strategy) -> Iterator[wspy.Server]:
     server = echo.make_server("127.0.0.1", 0, strategy)
     with server.start_in_thread():
         yield server
-
-
-@contextmanager
-def echo_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The demo as a person starts it; gives the address that it prints."""
-    command = [sys.executable, "-m", "wspy", "echo", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            match = re.fullmatch(r"open (http://\S+/) .*\n", process.stdout.readline())
-            assert match
-            yield process, match[1]
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_a_signal(strategy: Strategy, number: signal.Signals) -> None:
-    with echo_process("--strategy", strategy) as (process, url):
-        client = connect_when_up(url.replace("http", "ws"))
-        client.echo(b"\x00\x00\x00\x01")
-        process.send_signal(number)
-        assert client.answer_close()[0] == 1001
-        client.socket.close()
-        assert process.wait(20) == 0
 
 
 @pytest.mark.parametrize("message", ["", "text", b"", make_binary(echo.MAX_SIZE)], ids=len)

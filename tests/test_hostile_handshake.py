@@ -11,10 +11,10 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from handshakes import REQUEST, also, edited, field_is, start, target_is, version_is, without
 from server_process import ServerProcess
 from support import KEY, PING, Client, close_frame, frame, text, upgrade_request
 
-REQUEST = upgrade_request("{host}")
 MAX_SIZE = 8192  # max_header_size
 MAX_HEADERS = 64  # max_headers; REQUEST has 5
 
@@ -22,41 +22,6 @@ Cases = dict[str, tuple[int, bytes]]
 
 
 # -- requests --
-
-
-def edited(old: bytes, new: bytes) -> bytes:
-    assert REQUEST.count(old) == 1, old
-    return REQUEST.replace(old, new)
-
-
-def start(line: bytes) -> bytes:
-    """With another request line, whose end is a part of it."""
-    return edited(b"GET / HTTP/1.1\r\n", line)
-
-
-def target_is(target: bytes) -> bytes:
-    return start(b"GET " + target + b" HTTP/1.1\r\n")
-
-
-def version_is(version: bytes) -> bytes:
-    return start(b"GET / " + version + b"\r\n")
-
-
-def without(name: bytes) -> bytes:
-    lines = [s for s in REQUEST.split(b"\r\n") if not s.startswith(name + b":")]
-    assert len(lines) == REQUEST.count(b"\r\n")
-    return b"\r\n".join(lines)
-
-
-def also(*lines: bytes) -> bytes:
-    """With further lines, each as it stands there."""
-    return REQUEST[:-2] + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
-
-
-def field_is(name: bytes, *values: bytes) -> bytes:
-    """With another value of a field that is there; two values are two fields."""
-    lines = b"".join(name + b": " + value + b"\r\n" for value in values)
-    return without(name)[:-2] + lines + b"\r\n"
 
 
 def padded(size: int) -> bytes:
