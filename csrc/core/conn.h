@@ -1,9 +1,9 @@
 /* conn.h: one connection: socket, handshake, protocol, output queue, back-pressure.
  *
  * Several files share this struct: conn.c (life), conn_read.c (reading), conn_send.c (what users
- * send), conn_write.c (writing), conn_close.c (closing), conn_time.c (deadlines) and dispatch.c
- * (events to handlers). The loop is the only one that tells them what the poller saw, and the only
- * one that talks to the poller. */
+ * send), conn_write.c (writing), conn_topic.c (topics), conn_close.c (closing), conn_time.c
+ * (deadlines) and dispatch.c (events to handlers). The loop is the only one that tells them what
+ * the poller saw, and the only one that talks to the poller. */
 #ifndef WS_CONN_H
 #define WS_CONN_H
 
@@ -216,8 +216,6 @@ size_t ws_conn_frame_size(const struct ws_payload *p);
 void ws_conn_write_frame(uint8_t *out, const struct ws_payload *p);
 /* A block with that frame; holds payload->object. NULL: out of memory. */
 struct ws_msg *ws_conn_encode(const struct ws_payload *p);
-/* Leaves all its topics. */
-void ws_conn_leave(struct ws_conn *c);
 /* Applies one mail; takes its block. */
 void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail);
 /* Has the owner carry out the close that was published, from another thread. 0 or WS_ERR_MEMORY
@@ -241,6 +239,11 @@ void ws_conn_drop_behind(struct ws_conn *c);
 void ws_conn_flush(struct ws_conn *c);
 /* Writes until the queue is empty or the kernel is full. */
 void ws_conn_write(struct ws_conn *c);
+
+/* ---- conn_topic.c: its topics ---- */
+
+/* Leaves them all. */
+void ws_conn_leave(struct ws_conn *c);
 
 /* ---- conn_close.c: closing ---- */
 

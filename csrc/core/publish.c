@@ -1,64 +1,14 @@
-/* publish.c: messages for many: to a topic's subscribers, or to everybody; and who subscribes.
+/* publish.c: messages for many: to a topic's subscribers, or to everybody.
  *
- * Subscriptions change on any thread, at once, under the lock of the topics. Messages are numbered
- * under it, so that all subscribers see one order: the owner thread delivers at once, after what
- * others have posted; other threads post. A subscription that is younger than a posted message does
- * not get it. */
+ * Messages are numbered under the lock of the topics, so that all subscribers see one order: the
+ * owner thread delivers at once, after what others have posted; other threads post. A subscription
+ * that is younger than a posted message does not get it. */
 #include "loop.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- subscriptions ---- */
-
-int ws_conn_subscribe(struct ws_conn *c, struct ws_slice name, bool pattern) {
-    struct ws_tick *t = c->tick;
-    uint32_t max = t->options->max_topics;
-    int done = WS_ERR_CLOSED;
-    if (!(pattern ? ws_topic_pattern_is_valid(name) : ws_topic_name_is_valid(name)))
-        return WS_ERR_ARGUMENT;
-    ws_tick_lock_topics(t);
-    /* Whoever closes it publishes that first and leaves then: no subscription stays behind. */
-    if (ws_conn_is_open(c)) {
-        done = ws_topic_subscribe(&t->topics, &c->subscriber, name, pattern);
-        if (done == 1 && max && c->subscriber.n > max) {
-            ws_topic_unsubscribe(&t->topics, &c->subscriber, name, pattern);
-            done = WS_ERR_LIMIT;
-        }
-    }
-    ws_tick_unlock_topics(t);
-    return done;
-}
-
-int ws_conn_unsubscribe(struct ws_conn *c, struct ws_slice name, bool pattern) {
-    struct ws_tick *t = c->tick;
-    ws_tick_lock_topics(t);
-    int done = ws_topic_unsubscribe(&t->topics, &c->subscriber, name, pattern);
-    ws_tick_unlock_topics(t);
-    return done;
-}
-
-void ws_conn_leave(struct ws_conn *c) {
-    ws_tick_lock_topics(c->tick);
-    ws_topic_leave(&c->tick->topics, &c->subscriber);
-    ws_tick_unlock_topics(c->tick);
-}
-
-static int append_topic(struct ws_buf *out, const struct ws_topic *topic) {
-    struct ws_slice name = ws_topic_name(topic);
-    uint8_t head[2] = {ws_topic_is_pattern(topic), (uint8_t)name.len};
-    if (ws_buf_append(out, head, sizeof head) < 0) return WS_ERR_MEMORY;
-    return ws_buf_append(out, name.data, name.len);
-}
-
-int ws_conn_get_topics(struct ws_conn *c, struct ws_buf *out) {
-    int err = 0;
-    ws_tick_lock_topics(c->tick);
-    for (struct ws_subscription *s = c->subscriber.first; s && err == 0; s = s->next)
-        err = append_topic(out, s->topic);
-    ws_tick_unlock_topics(c->tick);
-    return err;
-}
+/* ---- looking at topics ---- */
 
 int ws_server_get_topics(struct ws_server *s, struct ws_buf *out) {
     struct ws_tick *t = &ws_server_loop(s)->tick;
@@ -68,7 +18,7 @@ int ws_server_get_topics(struct ws_server *s, struct ws_buf *out) {
     while (err == 0 && (topic = ws_topics_next_topic(&t->topics, topic))) {
         uint64_t n = ws_topic_subscribers(topic);
         err = ws_buf_append(out, &n, sizeof n);
-        if (err == 0) err = append_topic(out, topic);
+        if (err == 0) err = ws_topic_append(out, topic);
     }
     ws_tick_unlock_topics(t);
     return err;

@@ -377,12 +377,10 @@ ptrdiff_t ws_topic_visit(struct ws_topics *t, struct ws_slice name, uint64_t seq
 
 /* ---- looking at them ---- */
 
-struct ws_slice ws_topic_name(const struct ws_topic *topic) {
-    return slice(topic->name, topic->len);
-}
-
-bool ws_topic_is_pattern(const struct ws_topic *topic) {
-    return topic->is_pattern;
+int ws_topic_append(struct ws_buf *out, const struct ws_topic *topic) {
+    uint8_t head[2] = {topic->is_pattern, topic->len};
+    if (ws_buf_append(out, head, sizeof head) < 0) return WS_ERR_MEMORY;
+    return ws_buf_append(out, topic->name, topic->len);
 }
 
 size_t ws_topic_subscribers(const struct ws_topic *topic) {

@@ -6,6 +6,7 @@
 #ifndef WS_TOPIC_H
 #define WS_TOPIC_H
 
+#include "buf.h"
 #include "bytes.h"
 #include "siphash.h"
 #include "table.h"
@@ -78,9 +79,9 @@ static inline uint64_t ws_topics_next(struct ws_topics *t) {
 ptrdiff_t ws_topic_visit(struct ws_topics *t, struct ws_slice name, uint64_t sequence,
                          void (*visit)(void *ctx, struct ws_subscriber *who), void *ctx);
 
-/* The name of a subscription's topic, valid as long as that; whether it is a pattern. */
-struct ws_slice ws_topic_name(const struct ws_topic *topic);
-bool ws_topic_is_pattern(const struct ws_topic *topic);
+/* Appends a byte 1 if it is a pattern, a byte for the length of the name, the name. 0 or
+ * WS_ERR_MEMORY. */
+int ws_topic_append(struct ws_buf *out, const struct ws_topic *topic);
 size_t ws_topic_subscribers(const struct ws_topic *topic);
 /* All topics and patterns in no order: NULL gives the first, the last gives NULL. */
 const struct ws_topic *ws_topics_next_topic(const struct ws_topics *t,

@@ -144,6 +144,17 @@ static void test_topic_leave_in_visit(void) {
     }
 }
 
+/* What it appends: whether it is a pattern, the length of the name, the name, which begins so. */
+static void check_appended(const struct ws_topic *t, int pattern, const char *start, size_t len) {
+    struct ws_buf out;
+    ws_buf_init(&out);
+    CHECK_EQ(ws_topic_append(&out, t), 0);
+    CHECK(out.len >= 2 + len && memcmp(out.data + 2, start, len) == 0);
+    CHECK_EQ(out.data[0], pattern);
+    CHECK_EQ(out.data[1], out.len - 2);
+    ws_buf_fini(&out);
+}
+
 /* Every subscriber was visited once, and all that there are are told by the walk. */
 static void test_topic_many(void) {
     char name[32];
@@ -156,7 +167,7 @@ static void test_topic_many(void) {
     size_t n = 0;
     for (const struct ws_topic *t = NULL; (t = ws_topics_next_topic(&topics, t));) {
         CHECK_EQ(ws_topic_subscribers(t), 1);
-        CHECK(!ws_topic_is_pattern(t));
+        check_appended(t, 0, "topic-", strlen("topic-"));
         n++;
     }
     CHECK_EQ(n, NAMES);
@@ -169,6 +180,15 @@ static void test_topic_many(void) {
 }
 
 /* ---- patterns ---- */
+
+static void test_topic_append_pattern(void) {
+    begin();
+    CHECK_EQ(watch(0, "a/+"), 1);
+    const struct ws_topic *t = ws_topics_next_topic(&topics, NULL);
+    check_appended(t, 1, "a/+", 3);
+    CHECK(ws_topics_next_topic(&topics, t) == NULL);
+    end();
+}
 
 static void test_topic_patterns_of_mqtt(void) {
     /* MQTT 5 sections 4.7.1 and 4.7.2. */
@@ -276,6 +296,7 @@ int main(void) {
     RUN(test_topic_since);
     RUN(test_topic_leave_in_visit);
     RUN(test_topic_many);
+    RUN(test_topic_append_pattern);
     RUN(test_topic_patterns_of_mqtt);
     RUN(test_topic_random);
     return check_done();
