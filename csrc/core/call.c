@@ -2,6 +2,8 @@
  * mail, the heap, an event. */
 #include "call.h"
 
+#include "loop.h"
+
 #include <limits.h>
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #define WS_CALL_H
 
 #include "heap.h"
-#include "loop.h"
+#include "tick.h"
 
 struct ws_call {
     struct ws_heap_node node; /* first: the heap's node is the call */

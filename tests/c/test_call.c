@@ -1,6 +1,7 @@
 /* test_call.c: calls at a time: soon, later and again and again, and cancelled at every point of
  * their way: mailbox, heap, batch, their own call; by the owner and by other threads. */
 #include "call.h"
+#include "loop.h"
 
 #include "rig.h"
 
