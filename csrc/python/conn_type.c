@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <structmember.h>
-#include <sys/socket.h>
 
 struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct ws_conn *core) {
     PyTypeObject *type = server->state->conn_type;

@@ -3,7 +3,6 @@
 #include "stream_type.h"
 
 #include "convert.h"
-#include "errors.h"
 
 enum phase { STREAM_NEW, STREAM_BEGUN, STREAM_AMID, STREAM_ENDED };
 

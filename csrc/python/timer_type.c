@@ -2,8 +2,6 @@
  * the core knows the struct ws_call, and the timer through it, which goes first if it must. */
 #include "timer_type.h"
 
-#include "errors.h"
-
 #include <math.h>
 #include <stddef.h>
 
