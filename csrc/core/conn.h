@@ -2,8 +2,8 @@
  *
  * Several files share this struct: conn.c (life), conn_read.c (reading), conn_send.c (what users
  * send), conn_write.c (writing), conn_topic.c (topics), conn_close.c (closing), conn_time.c
- * (deadlines) and dispatch.c (events to handlers). The loop is the only one that tells them what
- * the poller saw, and the only one that talks to the poller. */
+ * (deadlines), conn_rate.c (rates) and dispatch.c (events to handlers). The loop is the only one
+ * that tells them what the poller saw, and the only one that talks to the poller. */
 #ifndef WS_CONN_H
 #define WS_CONN_H
 
@@ -117,7 +117,7 @@ static inline struct ws_conn *ws_conn_of_node(struct ws_registry_node *node) {
     return (struct ws_conn *)(void *)node;
 }
 
-/* ---- conn.c: life, reading ---- */
+/* ---- conn.c: life ---- */
 
 /* A connection for a descriptor just accepted (taken); the caller owns the one reference. NULL: out
  * of memory (fd not taken). */
@@ -125,18 +125,10 @@ struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *
 /* The loop lets go at a tick's end: closes the descriptor (-1: somebody else does) and gives up its
  * reference. */
 void ws_conn_bury(struct ws_conn *c);
-/* The descriptor has something to read, or hung up. Reads once and parses; events go to the tick's
- * batch. True: there was as much as one read takes, and more may wait. */
-bool ws_conn_read(struct ws_conn *c);
 /* Hung up while it was not to be read: what is queued is void, what has come is still read. */
 void ws_conn_hangup(struct ws_conn *c);
 /* The socket is of no use any more, and no read would tell. */
 void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind);
-/* Takes up what waited: lane, bytes behind the handshake. For connections in the tick's ready list.
- */
-void ws_conn_resume(struct ws_conn *c);
-/* What the poller should watch for: enum ws_poll, or-ed. */
-uint32_t ws_conn_interest(const struct ws_conn *c);
 /* Puts it into a list of the tick, once. */
 void ws_conn_touch(struct ws_conn *c);
 void ws_conn_make_ready(struct ws_conn *c);
@@ -146,13 +138,26 @@ void ws_conn_die(struct ws_conn *c);
 /* Appends an event of this connection; if there is no memory the connection will end. Takes what
  * the event owns either way. */
 void ws_conn_event(struct ws_conn *c, const struct ws_event *ev);
+/* Remembers why it ends, unless it knows already. */
+void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind);
 /* Queues END. */
 void ws_conn_end(struct ws_conn *c, enum ws_close_kind kind);
-/* Ends what the peer sends: it broke a rule, said in words that last. */
-void ws_conn_fail(struct ws_conn *c, uint16_t code, const char *why);
 /* Bytes that an event may keep until it is dispatched, copied into the arena or a block that the
  * event owns. False: out of memory. */
 bool ws_conn_keep(struct ws_conn *c, struct ws_event *ev, const void *data, size_t len);
+
+/* ---- conn_read.c: reading ---- */
+
+/* The descriptor has something to read, or hung up. Reads once and parses; events go to the tick's
+ * batch. True: there was as much as one read takes, and more may wait. */
+bool ws_conn_read(struct ws_conn *c);
+/* Takes up what waited: lane, bytes behind the handshake. For connections in the tick's ready list.
+ */
+void ws_conn_resume(struct ws_conn *c);
+/* What the poller should watch for: enum ws_poll, or-ed. */
+uint32_t ws_conn_interest(const struct ws_conn *c);
+/* Ends what the peer sends: it broke a rule, said in words that last. */
+void ws_conn_fail(struct ws_conn *c, uint16_t code, const char *why);
 /* The request did not come in time. */
 void ws_conn_refuse_late(struct ws_conn *c);
 /* Frees the request's header fields; its start line stays. */
@@ -180,14 +185,17 @@ void ws_conn_hold(struct ws_conn *c, bool held);
 void ws_conn_note_read(struct ws_conn *c);
 /* A write is over; was_blocked: before it. moved: the peer took something of what was there. */
 void ws_conn_note_write(struct ws_conn *c, bool was_blocked, bool moved);
-/* A message came (which counts in message_rate), a control frame, bytes. False: too many. */
-bool ws_conn_allow_message(struct ws_conn *c);
-bool ws_conn_allow_control(struct ws_conn *c);
-bool ws_conn_allow_bytes(struct ws_conn *c, size_t n);
 /* A pong came: perhaps that of our last ping. */
 void ws_conn_take_pong(struct ws_conn *c, const uint8_t *data, size_t len);
 /* The payload of a ping that goes now. */
 void ws_conn_make_ping(struct ws_conn *c, uint8_t payload[8]);
+
+/* ---- conn_rate.c: how much may come in a second ---- */
+
+/* A message came (which counts in message_rate), a control frame, bytes. False: too many. */
+bool ws_conn_allow_message(struct ws_conn *c);
+bool ws_conn_allow_control(struct ws_conn *c);
+bool ws_conn_allow_bytes(struct ws_conn *c, size_t n);
 
 /* ---- conn_send.c: what users send ---- */
 
@@ -270,8 +278,6 @@ void ws_conn_drop_closing(const struct ws_closing *closing);
 void ws_conn_close_here(struct ws_conn *c);
 /* From now on the peer has close_timeout to take what is queued and to end. */
 void ws_conn_arm_close(struct ws_conn *c);
-/* Remembers why it ends, unless it knows already. */
-void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind);
 
 /* ---- dispatch.c ---- */
 
