@@ -198,10 +198,11 @@ static void on_ping_due(struct ws_conn *c) {
     ws_conn_touch(c);
 }
 
-static void close_for(struct ws_conn *c, enum ws_close_kind kind, const char *why) {
+static void close_and_log(struct ws_conn *c, enum ws_close_kind kind) {
+    struct ws_slice why = ws_conn_fixed_closing(kind)->reason;
     if (!ws_conn_is_open(c)) return; /* another thread's close is on its way */
-    ws_tick_log(c->tick, WS_LINE_TIME, WS_LOG_INFO, "connection %llu closed: %s",
-                (unsigned long long)c->node.id, why);
+    ws_tick_log(c->tick, WS_LINE_TIME, WS_LOG_INFO, "connection %llu closed: %.*s",
+                (unsigned long long)c->node.id, (int)why.len, why.data);
     ws_conn_close_for(c, kind);
 }
 
@@ -217,9 +218,9 @@ void ws_conn_expire(struct ws_conn *c, bool was_full) {
             /* What lies unread came in time, for all we know. */
             if (!was_full) ws_conn_fail(c, 1008, "the message took too long");
             break;
-        case DUE_PONG: close_for(c, WS_CLOSE_PING_TIMEOUT, "keepalive timeout"); break;
+        case DUE_PONG: close_and_log(c, WS_CLOSE_PING_TIMEOUT); break;
         case DUE_PING: on_ping_due(c); break;
-        case DUE_IDLE: close_for(c, WS_CLOSE_IDLE, "no message for idle_timeout"); break;
+        case DUE_IDLE: close_and_log(c, WS_CLOSE_IDLE); break;
         case DUE_RESUME:
             c->throttled = false;
             ws_conn_touch(c);

@@ -16,6 +16,7 @@
  *   [direct]    owner thread only, in a handler or between io and dispatch
  *   [mailbox]   any thread; on the owner thread applied at once, elsewhere posted to the loop
  *   [snapshot]  any thread; reads atomics
+ * "Any thread" in words: it acts at once wherever it is called, under a lock or by atomics.
  *
  * Lifetime. Nothing is freed inside a handler: any handler may close any connection or stop the
  * server. A connection is counted: the loop holds one reference from accept until the connection
@@ -313,34 +314,6 @@ bool ws_text_is_utf8(const uint8_t *data, size_t len);
 /* RFC 6455 section 7.4: 1000-1003, 1007-1014, 3000-4999. */
 bool ws_close_code_is_sendable(int code);
 
-/* ---- topics ---- */
-
-/* Subscribes to a topic, or to all that a pattern matches (topic.h). 1: subscribed, 0: it was
- * before, WS_ERR_ARGUMENT: not a name, WS_ERR_LIMIT: max_topics, WS_ERR_CLOSED, WS_ERR_MEMORY. Any
- * thread; counts from now on. A connection that closes leaves all its topics. */
-int ws_conn_subscribe(struct ws_conn *c, struct ws_slice name, bool pattern);
-/* 1: unsubscribed, 0: it was not subscribed. Any thread. */
-int ws_conn_unsubscribe(struct ws_conn *c, struct ws_slice name, bool pattern);
-/* Appends to out, for each subscription: a byte 1 if it is a pattern, a byte for the length of the
- * name, the name. 0 or WS_ERR_MEMORY. Any thread. */
-int ws_conn_get_topics(struct ws_conn *c, struct ws_buf *out);
-/* Appends to out, for each topic and pattern: 8 bytes with the number of its subscribers (in the
- * machine's order), then as above. 0 or WS_ERR_MEMORY. Any thread. */
-int ws_server_get_topics(struct ws_server *s, struct ws_buf *out);
-/* How many a message to that name is for, patterns included; or WS_ERR_ARGUMENT, WS_ERR_MEMORY. Any
- * thread. */
-ptrdiff_t ws_server_count_subscribers(struct ws_server *s, struct ws_slice name);
-
-/* Queues one message, encoded once, for all subscribers of a topic at this moment but exclude (may
- * be NULL); with a name whose data is NULL for all open connections. Returns how many those are; or
- * WS_ERR_ARGUMENT (not a name), WS_ERR_MEMORY, WS_ERR_LIMIT (posted by another thread, and too much
- * is posted already: dropped and counted). payload->object is NULL afterwards if it was taken.
- * [mailbox] */
-ptrdiff_t ws_server_publish(struct ws_server *s, struct ws_slice name, struct ws_payload *payload,
-                            const struct ws_conn *exclude);
-/* A key for ws_payload: never 0. Two names share one by chance only, which nobody can arrange. */
-uint64_t ws_server_key(const struct ws_server *s, struct ws_slice name);
-
 uint64_t ws_conn_id(const struct ws_conn *c); /* [snapshot] */
 /* Messages to it that were dropped or replaced by a policy or a key. [snapshot] */
 uint64_t ws_conn_dropped(const struct ws_conn *c);
@@ -368,5 +341,33 @@ void ws_conn_set_user(struct ws_conn *c, void *user);
 /* Counted references. Any thread. */
 void ws_conn_ref(struct ws_conn *c);
 void ws_conn_unref(struct ws_conn *c);
+
+/* ---- topics ---- */
+
+/* Subscribes to a topic, or to all that a pattern matches (topic.h). 1: subscribed, 0: it was
+ * before, WS_ERR_ARGUMENT: not a name, WS_ERR_LIMIT: max_topics, WS_ERR_CLOSED, WS_ERR_MEMORY. Any
+ * thread; counts from now on. A connection that closes leaves all its topics. */
+int ws_conn_subscribe(struct ws_conn *c, struct ws_slice name, bool pattern);
+/* 1: unsubscribed, 0: it was not subscribed. Any thread. */
+int ws_conn_unsubscribe(struct ws_conn *c, struct ws_slice name, bool pattern);
+/* Appends to out, for each subscription: a byte 1 if it is a pattern, a byte for the length of the
+ * name, the name. 0 or WS_ERR_MEMORY. Any thread. */
+int ws_conn_get_topics(struct ws_conn *c, struct ws_buf *out);
+/* Appends to out, for each topic and pattern: 8 bytes with the number of its subscribers (in the
+ * machine's order), then as above. 0 or WS_ERR_MEMORY. Any thread. */
+int ws_server_get_topics(struct ws_server *s, struct ws_buf *out);
+/* How many a message to that name is for, patterns included; or WS_ERR_ARGUMENT, WS_ERR_MEMORY. Any
+ * thread. */
+ptrdiff_t ws_server_count_subscribers(struct ws_server *s, struct ws_slice name);
+
+/* Queues one message, encoded once, for all subscribers of a topic at this moment but exclude (may
+ * be NULL); with a name whose data is NULL for all open connections. Returns how many those are; or
+ * WS_ERR_ARGUMENT (not a name), WS_ERR_MEMORY, WS_ERR_LIMIT (posted by another thread, and too much
+ * is posted already: dropped and counted). payload->object is NULL afterwards if it was taken.
+ * [mailbox] */
+ptrdiff_t ws_server_publish(struct ws_server *s, struct ws_slice name, struct ws_payload *payload,
+                            const struct ws_conn *exclude);
+/* A key for ws_payload: never 0. Two names share one by chance only, which nobody can arrange. */
+uint64_t ws_server_key(const struct ws_server *s, struct ws_slice name);
 
 #endif
