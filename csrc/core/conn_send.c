@@ -491,12 +491,6 @@ void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail) {
 
 /* ---- what users ask ---- */
 
-bool ws_text_is_utf8(const uint8_t *data, size_t len) {
-    struct ws_utf8 u;
-    ws_utf8_init(&u);
-    return ws_utf8_feed(ws_simd_detect(), &u, data, len) == 0 && ws_utf8_is_complete(&u);
-}
-
 uint64_t ws_conn_dropped(const struct ws_conn *c) {
     return atomic_load_explicit(&c->dropped, memory_order_relaxed);
 }

@@ -197,7 +197,6 @@ static ptrdiff_t feed_header(struct ws_proto *p, const uint8_t *data, size_t len
 /* ---- control frames ---- */
 
 static void close_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
-    struct ws_utf8 u;
     uint16_t code = 1005; /* 7.1.5: no code in the frame */
     if (len == 1) {
         fail(p, ev, 1002,
@@ -213,8 +212,7 @@ static void close_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws
             return;
         }
     }
-    ws_utf8_init(&u);
-    if (ws_utf8_feed(p->simd, &u, data, len) < 0 || !ws_utf8_is_complete(&u)) {
+    if (!ws_utf8_is_valid(p->simd, data, len)) {
         fail(p, ev, 1007, "the close reason is not UTF-8"); /* 5.5.1 and 8.1 */
         return;
     }

@@ -277,6 +277,10 @@ void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out) {
     };
 }
 
+bool ws_server_is_utf8(const struct ws_server *s, const uint8_t *data, size_t len) {
+    return ws_utf8_is_valid(s->loop.tick.simd, data, len);
+}
+
 size_t ws_server_count(const struct ws_server *s) {
     return atomic_load_explicit(&s->loop.tick.n_open, memory_order_relaxed);
 }

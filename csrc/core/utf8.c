@@ -192,3 +192,9 @@ int ws_utf8_feed(enum ws_simd simd, struct ws_utf8 *u, const uint8_t *data, size
 bool ws_utf8_is_complete(const struct ws_utf8 *u) {
     return u->state == START;
 }
+
+bool ws_utf8_is_valid(enum ws_simd simd, const uint8_t *data, size_t len) {
+    struct ws_utf8 u;
+    ws_utf8_init(&u);
+    return ws_utf8_feed(simd, &u, data, len) == 0 && ws_utf8_is_complete(&u);
+}

@@ -20,5 +20,7 @@ void ws_utf8_init(struct ws_utf8 *u);
 int ws_utf8_feed(enum ws_simd simd, struct ws_utf8 *u, const uint8_t *data, size_t len);
 /* True if the bytes so far end at a code point's end. */
 bool ws_utf8_is_complete(const struct ws_utf8 *u);
+/* Whether all of it is UTF-8: the three above in one. */
+bool ws_utf8_is_valid(enum ws_simd simd, const uint8_t *data, size_t len);
 
 #endif

@@ -216,6 +216,9 @@ void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out);
  * loop is done, every connection is closed for its users, no handler is called. */
 void ws_server_abandon(struct ws_server *s);
 
+/* Whether all of it is UTF-8 (RFC 3629), as a text payload has to be. [snapshot] */
+bool ws_server_is_utf8(const struct ws_server *s, const uint8_t *data, size_t len);
+
 /* Open connections: from the start of on_open to the local close or the start of on_close, as
  * ws_conn_is_open says. The count is a [snapshot]; the set is [direct]: it changes in dispatch
  * only, so a lock that dispatch holds makes it safe elsewhere. */
@@ -309,8 +312,6 @@ int ws_conn_ping(struct ws_conn *c, const uint8_t *data, size_t len);
  * other than LOCAL). [mailbox] */
 int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason,
                   enum ws_close_kind kind);
-/* Whether all of it is UTF-8 (RFC 3629). */
-bool ws_text_is_utf8(const uint8_t *data, size_t len);
 /* RFC 6455 section 7.4: 1000-1003, 1007-1014, 3000-4999. */
 bool ws_close_code_is_sendable(int code);
 

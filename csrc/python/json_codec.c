@@ -20,7 +20,7 @@ PyObject *ws_json_codec_dump(const struct ws_server_object *server, PyObject *ob
     int err = ws_convert_payload_init(p, "json_dumps", text);
     if (err == 0 && !p->payload.text) { /* orjson and msgspec make bytes of UTF-8 */
         p->payload.text = true;
-        if (!ws_text_is_utf8(p->payload.data, p->payload.len)) {
+        if (!ws_server_is_utf8(server->core, p->payload.data, p->payload.len)) {
             PyErr_SetString(PyExc_ValueError, "json_dumps returned bytes that are not UTF-8");
             ws_convert_payload_fini(p);
             err = -1;

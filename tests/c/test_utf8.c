@@ -81,6 +81,7 @@ static void check_string(const void *bytes, size_t len) {
         enum ws_simd level = (enum ws_simd)l;
         struct ws_utf8 u;
         if (!ws_simd_has(level)) continue;
+        CHECK_EQ(ws_utf8_is_valid(level, data, len), !bad && complete);
         CHECK_EQ(feed_whole(level, data, len, &u), bad ? WS_ERR_SYNTAX : 0);
         if (!bad) CHECK_EQ(ws_utf8_is_complete(&u), complete);
         if (!bad) CHECK_EQ(u.ascii, ascii);
@@ -273,6 +274,7 @@ static void test_utf8_empty(void) {
     struct ws_utf8 u;
     CHECK_EQ(feed_whole(WS_SIMD_PORTABLE, NULL, 0, &u), 0);
     CHECK(ws_utf8_is_complete(&u));
+    CHECK(ws_utf8_is_valid(WS_SIMD_PORTABLE, NULL, 0));
     CHECK(u.ascii);
     CHECK_EQ(u.state, 0);
     CHECK_EQ(ws_utf8_feed(WS_SIMD_PORTABLE, &u, (const uint8_t *)"\xE6", 1), 0);
