@@ -2,16 +2,18 @@
  *
  * It opens N connections. From a server that echoes, each wants back what it sent, with D messages
  * in flight on each. From one that broadcasts, every connection wants each message that the first
- * one sent; D are in flight in all, and one is until the last connection has it.
+ * one sent; D are in flight in all, and one is until the last connection has it. At a fixed rate
+ * messages go out when they are due, answered or not, and their time counts from then.
  *
  * Every byte that comes is compared with what was sent. No message is stored for that: each is a
  * slice of one pool of random bytes, another than the one before. So a lost, doubled, swapped or
  * damaged message shows, at the price of one memcmp.
  *
- * It does NOT speak TLS or compression, resolve names, verify Sec-WebSocket-Accept, or send
- * at a fixed rate: the loop is closed, so its latencies are those of a server as busy as D allows.
+ * It does NOT speak TLS or compression, resolve names or verify Sec-WebSocket-Accept. Without a
+ * rate the loop is closed: its latencies are those of a server as busy as D allows.
  *
- * This file has the run; load_conn.c sends, load_answer.c checks, load_report.c tells.
+ * This file has the run with messages; load_conn.c sends, load_answer.c checks, load_report.c
+ * tells. Others are load_handshake.c and load_idle.c.
  *
  * Exit status: 0 all messages right, 1 a wrong message or a failed run, 2 wrong usage.
  */
@@ -29,6 +31,9 @@
 
 #include "load_base.h"
 #include "load_conn.h"
+#include "load_dial.h"
+#include "load_handshake.h"
+#include "load_idle.h"
 #include "load_process.h"
 #include "load_report.h"
 #include "load_room.h"
@@ -37,13 +42,6 @@ enum {
     WRITE_CAP = 128 * 1024, /* bytes one connection prepares ahead of its socket */
     EVENTS = 512,
     JOIN_MS = 200, /* a server may let a connection into its room a moment after the handshake */
-};
-
-/* At the beginning or the end of the measured time. */
-struct reading {
-    uint64_t ns;
-    struct usage server;
-    double own;
 };
 
 struct load {
@@ -58,24 +56,19 @@ struct load {
 
 /* ---- the run ---- */
 
-static int reading_take(const struct load *l, struct reading *r, uint64_t now) {
-    r->ns = now;
-    r->own = process_own_seconds();
-    return l->opt.pid ? process_usage(l->opt.pid, &r->server) : 0;
-}
-
 static int measure_begin(struct load *l, uint64_t now) {
     struct traffic *t = &l->traffic;
     t->phase = MEASURE;
+    t->from_ns = now;
     if (l->opt.messages)
         t->unsent = l->opt.messages > t->inflight ? l->opt.messages - t->inflight : 0;
-    return reading_take(l, &l->begin, now);
+    return reading_take(l->opt.pid, now, &l->begin);
 }
 
 static int measure_end(struct load *l, uint64_t now) {
     l->traffic.phase = DRAIN;
     l->traffic.unsent = 0;
-    return reading_take(l, &l->end, now);
+    return reading_take(l->opt.pid, now, &l->end);
 }
 
 static int phase_step(struct load *l, uint64_t now) {
@@ -103,12 +96,25 @@ static int stall_sweep(struct load *l, uint64_t now) {
     return 0;
 }
 
+/* At a fixed rate: sends what has become due. */
+static int pace_step(struct load *l, uint64_t now) {
+    struct traffic *t = &l->traffic;
+    while (t->unsent > 0 && pace_next(&t->pace, now)) {
+        struct room *room = &l->rooms[(t->pace.due - 1) % l->n_rooms];
+        room->due++;
+        t->unsent--;
+        if (conn_event(t, room->sender, EPOLLOUT) < 0) return -1;
+    }
+    return 0;
+}
+
 static int run(struct load *l) {
     struct traffic *t = &l->traffic;
+    bool paced = t->pace.interval_ns > 0;
     struct epoll_event events[EVENTS];
     uint64_t now = now_ns();
     l->measure_ns = now + (uint64_t)(l->opt.warmup * 1e9);
-    l->swept_ns = now;
+    l->swept_ns = t->pace.start_ns = now;
     t->unsent = UINT64_MAX;
     if (phase_step(l, now) < 0) return -1;
     for (size_t i = 0; i < l->n_conns; i++) {
@@ -116,11 +122,13 @@ static int run(struct load *l) {
         if (conn_event(t, &l->conns[i], EPOLLOUT) < 0) return -1;
     }
     while (t->phase != DRAIN || t->inflight > 0) {
-        int n = epoll_wait(t->epoll, events, EVENTS, 50);
+        /* A sleep would end too late: at a fixed rate we keep the CPU busy. */
+        int n = epoll_wait(t->epoll, events, EVENTS, paced ? 0 : 50);
         if (n < 0 && errno != EINTR) return fail("epoll_wait: %s", strerror(errno));
         for (int i = 0; i < n; i++)
             if (conn_event(t, events[i].data.ptr, events[i].events) < 0) return -1;
         now = now_ns();
+        if (paced && pace_step(l, now) < 0) return -1;
         if (phase_step(l, now) < 0 || stall_sweep(l, now) < 0) return -1;
     }
     return 0;
@@ -148,17 +156,14 @@ static void conns_close(struct load *l) {
 /* ---- the report ---- */
 
 static void report(const struct load *l) {
-    const struct usage *from = &l->begin.server, *to = &l->end.server;
-    double seconds = (double)(l->end.ns - l->begin.ns) / 1e9;
-    if (seconds <= 0) seconds = 1e-9;
-    struct result result = {
-        .opt = &l->opt,
-        .latency = &l->traffic.latency,
-        .received = l->traffic.received,
-        .mismatches = l->traffic.mismatches,
-        .seconds = seconds,
-        .own = (l->end.own - l->begin.own) / seconds,
-        .server = {to->user - from->user, to->system - from->system, to->total - from->total}};
+    struct result result = {.opt = &l->opt,
+                            .noun = l->opt.broadcast ? "deliveries" : "messages",
+                            .latency = &l->traffic.latency,
+                            .late = l->opt.rate > 0 ? &l->traffic.late : NULL,
+                            .received = l->traffic.received,
+                            .mismatches = l->traffic.mismatches,
+                            .begin = &l->begin,
+                            .end = &l->end};
     report_write(&result);
 }
 
@@ -206,11 +211,12 @@ static int rooms_init(struct load *l) {
 }
 
 static int load_init(struct load *l) {
-    files_allow();
     if (traffic_init(&l->traffic, &l->opt) < 0) return -1;
     l->conns = calloc(l->opt.connections, sizeof *l->conns);
     if (!l->conns) return fail("out of memory");
     if (rooms_init(l) < 0) return -1;
+    if (l->opt.rate > 0)
+        l->traffic.pace = (struct pace){.interval_ns = 1e9 / l->opt.rate, .rooms = l->n_rooms};
     while (l->n_conns < l->opt.connections) {
         size_t id = l->n_conns++;
         struct room *room = &l->rooms[l->opt.broadcast ? 0 : id];
@@ -229,22 +235,27 @@ static void load_free(struct load *l) {
     free(l);
 }
 
-int main(int argc, char **argv) {
+static int messages_run(const struct options *o) {
     struct load *l = calloc(1, sizeof *l);
     int status = 1;
-    if (!l) {
-        fail("out of memory");
-        return status;
-    }
+    if (!l) return fail("out of memory") < 0;
+    l->opt = *o;
     l->traffic.epoll = -1;
-    if (options_parse(&l->opt, argc, argv) < 0) {
-        options_explain();
-        status = 2;
-    } else if (load_init(l) == 0 && run(l) == 0) {
+    if (load_init(l) == 0 && run(l) == 0) {
         report(l);
         conns_close(l);
         status = l->traffic.mismatches > 0;
     }
     load_free(l);
     return status;
+}
+
+int main(int argc, char **argv) {
+    struct options o;
+    if (options_parse(&o, argc, argv) < 0) {
+        options_explain();
+        return 2;
+    }
+    files_allow();
+    return o.idle ? idle_run(&o) : o.handshakes ? handshakes_run(&o) : messages_run(&o);
 }

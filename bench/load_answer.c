@@ -40,7 +40,9 @@ static void message_end(struct traffic *t, struct conn *c, uint64_t now) {
     if (t->phase == MEASURE) t->received++;
     if (!last) return;
     t->inflight--;
-    if (t->phase == MEASURE)
+    /* At a fixed rate those count that were due in the measured time, however late they come. */
+    if (t->pace.interval_ns > 0 ? t->phase != WARMUP && last->sent_ns >= t->from_ns
+                                : t->phase == MEASURE)
         histogram_add(&t->latency, now > last->sent_ns ? now - last->sent_ns : 0);
 }
 

@@ -1,11 +1,10 @@
-/* load_conn.c: opens a connection, keeps as many messages in flight as it may, reads its socket.
- * What the bytes read mean is said in load_answer.c. It does NOT verify Sec-WebSocket-Accept. */
+/* load_conn.c: keeps as many messages in flight as it may, or sends those that are due, and reads
+ * the socket. What the bytes read mean is said in load_answer.c. */
 #include "load_conn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +14,7 @@
 #include <unistd.h>
 
 #include "load_base.h"
-
-enum { HEAD_CAP = 8192 /* the server's handshake response, at most */ };
+#include "load_dial.h"
 
 int conn_fail(const struct conn *c, const char *format, ...) {
     char text[1024];
@@ -46,16 +44,21 @@ static void pong_put(struct traffic *t, struct conn *c) {
 }
 
 static void message_start(struct traffic *t, struct conn *c, uint64_t now) {
-    const struct letter *letter = room_send(c->room, &t->messages, now);
+    bool paced = t->pace.interval_ns > 0;
+    uint64_t ns = paced ? pace_due_ns(&t->pace, c->room->id, c->room->sent) : now;
+    const struct letter *letter = room_send(c->room, &t->messages, ns);
+    if (paced && t->phase != WARMUP && ns >= t->from_ns) histogram_add(&t->late, now - ns);
     c->body = letter->data;
     c->body_left = letter->len;
     head_put(t, c, t->opt->opcode, c->body_left, c->key);
     t->inflight++;
-    t->unsent--;
+    if (!paced) t->unsent--;
 }
 
 static bool may_start(const struct traffic *t, const struct conn *c) {
-    return c->room->sender == c && t->unsent > 0 && room_has_place(c->room);
+    const struct room *r = c->room;
+    bool more = t->pace.interval_ns > 0 ? r->sent < r->due : t->unsent > 0;
+    return r->sender == c && more && room_has_place(r);
 }
 
 /* Prepares what may be sent now and fits; a large message goes through in pieces. */
@@ -144,69 +147,15 @@ int conn_event(struct traffic *t, struct conn *c, uint32_t events) {
 
 /* ---- opening ---- */
 
-/* 16 random bytes in base64: 21 digits of any value, one with four 0 bits at its end, padding. */
-static void key_make(uint64_t *rng, char key[25]) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (int i = 0; i < 22; i++) key[i] = digits[(rng_next(rng) >> 58) & (i < 21 ? 0x3fu : 0x30u)];
-    memcpy(key + 22, "==", 3);
-}
-
-static int request_send(struct traffic *t, struct conn *c) {
-    char text[2048], key[25];
-    key_make(&t->key_rng, key);
-    int n = snprintf(text, sizeof text,
-                     "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
-                     "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
-                     "Sec-WebSocket-Version: 13\r\n\r\n",
-                     t->opt->path, t->opt->host, t->opt->port, key);
-    if (n < 0 || (size_t)n >= sizeof text) return conn_fail(c, "the path is too long");
-    if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n)
-        return conn_fail(c, "cannot send the handshake: %s", strerror(errno));
-    return 0;
-}
-
-/* Reads the response's head; frames that came with it go to the parser. */
-static int response_read(struct traffic *t, struct conn *c) {
-    char text[HEAD_CAP + 1];
-    size_t n = 0;
-    char *end = NULL;
-    uint64_t deadline = now_ns() + STALL_S * NS;
-    while (!end) {
-        if (now_ns() > deadline)
-            return conn_fail(c, "no whole handshake response in %d s", STALL_S);
-        ssize_t k = n < HEAD_CAP ? recv(c->fd, text + n, HEAD_CAP - n, 0) : 0;
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0)
-            return conn_fail(c, "no whole handshake response: %s",
-                             k == 0            ? "end of data"
-                             : errno == EAGAIN ? "timed out"
-                                               : strerror(errno));
-        n += (size_t)k;
-        text[n] = '\0';
-        end = strstr(text, "\r\n\r\n");
-    }
-    if (strncmp(text, "HTTP/1.1 101 ", 13) != 0)
-        return conn_fail(c, "the handshake was answered by: %.*s", (int)strcspn(text, "\r\n"),
-                         text);
-    size_t head = (size_t)(end - text) + 4;
-    return answer_feed(t, c, (const uint8_t *)text + head, n - head, now_ns());
-}
-
 static int conn_open(struct traffic *t, struct conn *c) {
-    const struct options *o = t->opt;
-    struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = htons(o->port), .sin_addr = o->addr};
-    struct timeval patience = {.tv_sec = STALL_S};
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
-    int on = 1;
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0) return conn_fail(c, "socket: %s", strerror(errno));
-    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(c->fd, (const struct sockaddr *)&to, sizeof to) < 0)
-        return conn_fail(c, "cannot connect to %s:%u: %s", o->host, o->port, strerror(errno));
-    if (request_send(t, c) < 0 || response_read(t, c) < 0) return -1;
+    struct greeting g;
+    int status = dial(t->opt, &t->key_rng, c->id, &g);
+    c->fd = g.fd;
+    if (status < 0) return -1;
+    /* Frames may have come with the response. */
+    if (answer_feed(t, c, (const uint8_t *)g.text + g.head_len, g.len - g.head_len, now_ns()) < 0)
+        return -1;
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0 || epoll_ctl(t->epoll, EPOLL_CTL_ADD, c->fd, &ev) < 0)
         return conn_fail(c, "epoll: %s", strerror(errno));
     return 0;

@@ -10,12 +10,10 @@
 #include "load_histogram.h"
 #include "load_messages.h"
 #include "load_options.h"
+#include "load_pace.h"
 #include "load_room.h"
 
-enum {
-    READ_CAP = 256 * 1024, /* bytes one read may bring */
-    STALL_S = 10,          /* so long a server may be silent */
-};
+enum { READ_CAP = 256 * 1024 /* bytes one read may bring */ };
 
 enum phase { WARMUP, MEASURE, DRAIN };
 
@@ -27,11 +25,16 @@ struct traffic {
     struct messages messages;
     uint64_t key_rng;
 
+    struct pace pace;
+
     enum phase phase;
-    uint64_t unsent; /* messages that may still be started */
+    uint64_t from_ns; /* when the measured time began */
+    uint64_t unsent;  /* messages that may still be started, or become due */
     uint64_t inflight, mismatches;
     uint64_t received;        /* messages in MEASURE, each as often as somebody received it */
-    struct histogram latency; /* one value for each message that the last one received in MEASURE */
+    struct histogram latency; /* one value for each message that the last one received in MEASURE,
+                               * or that was due then */
+    struct histogram late;    /* how long after its time one went out */
 };
 
 struct conn {

@@ -18,7 +18,11 @@ static const char usage_text[] =
     "  --path PATH         request target (/)\n"
     "  --connections N     (32)\n"
     "  --broadcast         the first connection sends, every one receives\n"
-    "  --depth D           messages in flight on each connection, or to all of them (1)\n"
+    "  --handshakes        connect, shake hands, hang up, again; so many at once\n"
+    "  --idle              only open them, and look at the server's memory\n"
+    "  --depth D           messages in flight on each connection, or to all of them (1;\n"
+    "                      with --rate 1024, and one over it waits)\n"
+    "  --rate R            so many messages a second, answered or not\n"
     "  --size S | S1-S2    payload bytes; a range is log-uniform (20)\n"
     "  --text | --binary   (binary)\n"
     "  --seconds T         measured time (2)\n"
@@ -54,10 +58,10 @@ static bool parse_range(const char *text, size_t *from, size_t *to) {
     return true;
 }
 
-static bool parse_seconds(const char *text, double *value) {
+static bool parse_number(const char *text, double max, double *value) {
     char *end;
     *value = strtod(text, &end);
-    return end != text && *end == '\0' && *value >= 0 && *value <= 86400;
+    return end != text && *end == '\0' && *value >= 0 && *value <= max;
 }
 
 static bool option_set(struct options *o, int name, const char *value) {
@@ -78,14 +82,17 @@ static bool option_set(struct options *o, int name, const char *value) {
     case 's': good = parse_range(value, &o->size_min, &o->size_max); break;
     case 't': o->opcode = OP_TEXT; break;
     case 'b': o->opcode = OP_BINARY; break;
-    case 'T': good = parse_seconds(value, &o->seconds) && o->seconds > 0; break;
-    case 'w': good = parse_seconds(value, &o->warmup); break;
+    case 'T': good = parse_number(value, 86400, &o->seconds) && o->seconds > 0; break;
+    case 'w': good = parse_number(value, 86400, &o->warmup); break;
+    case 'r': good = parse_number(value, 1e9, &o->rate) && o->rate > 0; break;
     case 'm': good = parse_u64(value, 1, UINT64_MAX / 2, '\0', &o->messages); break;
     case 'i':
         good = parse_u64(value, 1, INT32_MAX, '\0', &n);
         o->pid = (pid_t)n;
         break;
     case 'B': o->broadcast = true; break;
+    case 'H': o->handshakes = true; break;
+    case 'I': o->idle = true; break;
     case 'j': o->json = true; break;
     default: return false;
     }
@@ -94,16 +101,16 @@ static bool option_set(struct options *o, int name, const char *value) {
 
 int options_parse(struct options *o, int argc, char **argv) {
     static const struct option names[] = {
-        {"host", 1, NULL, 'h'},   {"port", 1, NULL, 'p'},      {"path", 1, NULL, 'P'},
-        {"depth", 1, NULL, 'd'},  {"size", 1, NULL, 's'},      {"connections", 1, NULL, 'c'},
-        {"text", 0, NULL, 't'},   {"binary", 0, NULL, 'b'},    {"seconds", 1, NULL, 'T'},
-        {"warmup", 1, NULL, 'w'}, {"messages", 1, NULL, 'm'},  {"pid", 1, NULL, 'i'},
-        {"json", 0, NULL, 'j'},   {"broadcast", 0, NULL, 'B'}, {NULL, 0, NULL, 0},
+        {"host", 1, NULL, 'h'},       {"port", 1, NULL, 'p'},      {"path", 1, NULL, 'P'},
+        {"depth", 1, NULL, 'd'},      {"size", 1, NULL, 's'},      {"connections", 1, NULL, 'c'},
+        {"text", 0, NULL, 't'},       {"binary", 0, NULL, 'b'},    {"seconds", 1, NULL, 'T'},
+        {"warmup", 1, NULL, 'w'},     {"messages", 1, NULL, 'm'},  {"pid", 1, NULL, 'i'},
+        {"json", 0, NULL, 'j'},       {"broadcast", 0, NULL, 'B'}, {"rate", 1, NULL, 'r'},
+        {"handshakes", 0, NULL, 'H'}, {"idle", 0, NULL, 'I'},      {NULL, 0, NULL, 0},
     };
     *o = (struct options){.host = "127.0.0.1",
                           .path = "/",
                           .connections = 32,
-                          .depth = 1,
                           .size_min = 20,
                           .size_max = 20,
                           .opcode = OP_BINARY,
@@ -119,6 +126,10 @@ int options_parse(struct options *o, int argc, char **argv) {
     if (inet_pton(AF_INET, o->host, &o->addr) != 1)
         return fail("--host: %s is not an IPv4 address", o->host);
     if (o->port == 0) return fail("--port is missing");
+    if (o->idle && o->pid == 0) return fail("--idle needs --pid");
+    if (o->broadcast + o->handshakes + o->idle > 1)
+        return fail("--broadcast, --handshakes and --idle: one at a time");
+    if (o->depth == 0) o->depth = o->rate > 0 ? 1024 : 1;
     if (o->warmup < 0) o->warmup = o->messages ? 0 : 0.3;
     return 0;
 }

@@ -17,7 +17,10 @@ struct options {
     double seconds, warmup;
     uint64_t messages; /* 0: run by the clock */
     pid_t pid;         /* 0: nobody's CPU time is wanted */
+    double rate;       /* messages a second; 0: as many as the depth allows */
     bool broadcast;    /* else everybody is alone with the server */
+    bool handshakes;   /* instead of messages */
+    bool idle;         /* no messages: what do connections cost? */
     bool json;
 };
 

@@ -8,13 +8,9 @@
 
 #include "load_base.h"
 
-double process_own_seconds(void) {
-    return (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
-}
-
 /* The user and system seconds of /proc/PID/stat come in ticks of 10 ms; the process's CPU clock
  * counts the same time in nanoseconds, so the total is taken from there. */
-int process_usage(pid_t pid, struct usage *u) {
+static int process_usage(pid_t pid, struct usage *u) {
     char path[64], text[1024];
     clockid_t id;
     uint64_t user = 0, system = 0;
@@ -34,4 +30,9 @@ int process_usage(pid_t pid, struct usage *u) {
     u->total =
         clock_getcpuclockid(pid, &id) == 0 ? (double)clock_ns(id) / 1e9 : u->user + u->system;
     return 0;
+}
+
+int reading_take(pid_t pid, uint64_t now, struct reading *r) {
+    *r = (struct reading){.ns = now, .own = (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9};
+    return pid ? process_usage(pid, &r->server) : 0;
 }

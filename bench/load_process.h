@@ -1,7 +1,8 @@
-/* load_process.h: the CPU time of a process. */
+/* load_process.h: the CPU time of a process, and ours. */
 #ifndef LOAD_PROCESS_H
 #define LOAD_PROCESS_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 /* CPU seconds since the process began, all its threads together. */
@@ -10,10 +11,14 @@ struct usage {
     double total;        /* to the nanosecond */
 };
 
-/* Gives 0, or -1 after it said why. */
-int process_usage(pid_t pid, struct usage *u);
+/* At the beginning or the end of the measured time. */
+struct reading {
+    uint64_t ns;
+    struct usage server; /* all 0 without a pid */
+    double own;          /* our own CPU seconds */
+};
 
-/* Our own total. */
-double process_own_seconds(void);
+/* Gives 0, or -1 after it said why. */
+int reading_take(pid_t pid, uint64_t now, struct reading *r);
 
 #endif

@@ -9,12 +9,12 @@
 /* Of the measured time. */
 struct result {
     const struct options *opt;
+    const char *noun;                /* what is counted */
     const struct histogram *latency; /* one value for each message */
-    uint64_t received;               /* messages: in a broadcast each counts at every receiver */
+    const struct histogram *late; /* how long after its time one went out; NULL: at no fixed rate */
+    uint64_t received;            /* messages: in a broadcast each counts at every receiver */
     uint64_t mismatches;
-    double seconds;
-    double own; /* our own use of a CPU: 1 is all of it */
-    struct usage server;
+    const struct reading *begin, *end;
 };
 
 /* Writes it to stdout, as the options say: for people, or one line of JSON. */

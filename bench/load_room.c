@@ -6,8 +6,11 @@
 #include "load_base.h"
 
 int room_init(struct room *r, size_t id, struct conn *sender, size_t members, size_t depth) {
-    *r = (struct room){
-        .sender = sender, .members = members, .depth = depth, .series = messages_series(id)};
+    *r = (struct room){.id = id,
+                       .sender = sender,
+                       .members = members,
+                       .depth = depth,
+                       .series = messages_series(id)};
     r->ring = calloc(depth, sizeof *r->ring);
     return r->ring ? 0 : fail("out of memory");
 }
@@ -20,9 +23,9 @@ bool room_has_place(const struct room *r) {
     return r->sent - r->ended < r->depth;
 }
 
-const struct letter *room_send(struct room *r, const struct messages *m, uint64_t now) {
+const struct letter *room_send(struct room *r, const struct messages *m, uint64_t ns) {
     struct letter *letter = &r->ring[r->sent++ % r->depth];
-    *letter = (struct letter){.sent_ns = now, .missing = r->members};
+    *letter = (struct letter){.sent_ns = ns, .missing = r->members};
     letter->data = messages_next(m, &r->series, &letter->len);
     return letter;
 }

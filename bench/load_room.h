@@ -14,14 +14,15 @@ struct conn;
 struct letter {
     const uint8_t *data; /* borrows from the pool */
     size_t len;
-    uint64_t sent_ns;
-    size_t missing; /* members that have not received it */
+    uint64_t sent_ns; /* at a fixed rate, when it was due */
+    size_t missing;   /* members that have not received it */
 };
 
 struct room {
     struct conn *sender; /* borrows */
-    size_t members, depth;
+    size_t id, members, depth;
     struct series series;
+    uint64_t due;         /* messages that may have been sent by now; only at a fixed rate */
     uint64_t sent, ended; /* messages: on their way, received by every member */
     struct letter *ring;  /* owns; message k stands at k mod depth */
 };
@@ -33,8 +34,8 @@ void room_fini(struct room *r);
 /* Whether another message may go out. */
 bool room_has_place(const struct room *r);
 
-/* The next message, under way from now on. */
-const struct letter *room_send(struct room *r, const struct messages *m, uint64_t now);
+/* The next message, under way from now on, and the time from which it counts. */
+const struct letter *room_send(struct room *r, const struct messages *m, uint64_t ns);
 
 /* The message that is due to a member who has received so many; NULL: none is. */
 const struct letter *room_due(const struct room *r, uint64_t received);

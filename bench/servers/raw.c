@@ -1,9 +1,10 @@
 /* raw.c: the least that an echo server over WebSocket can do, as a mark of what the kernel allows:
- * for each readiness one read, the answers built in place, one send.
+ * for each readiness one read into a buffer that stays in the CPU's cache, the answers built in
+ * place, one send. It does not wait for the end of a message: what has come of it goes back at
+ * once, so a message may have any size.
  *
  * It is NOT a server to use: it believes what a client says (no limits, no UTF-8, no check of a
- * frame), wants the request in one read, sends blocking, and hangs up when what came of an
- * unfinished message fills its buffer.
+ * frame), wants the request in one read, and sends blocking.
  *
  * Usage: raw PORT
  */
@@ -20,14 +21,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CAP = 256 * 1024, EVENTS = 512 };
+enum {
+    CAP = 256 * 1024, /* bytes of one read */
+    HEAD_CAP = 14,    /* a client's header, at most */
+    EVENTS = 512,
+};
 
 struct conn {
     int fd;
-    bool open;     /* the handshake is done */
-    bool closing;  /* a close frame came: hang up once it is answered */
-    uint8_t *rest; /* owns; CAP bytes for the beginning of a frame, from the first such on */
-    size_t rest_len;
+    bool open;              /* the handshake is done */
+    bool closing;           /* a close frame came: hang up once it is answered */
+    uint64_t left;          /* bytes of a payload that have yet to come */
+    uint8_t key[4];         /* their mask, turned to the next byte */
+    uint8_t head[HEAD_CAP]; /* the beginning of a header */
+    size_t head_len;
 };
 
 /* RFC 6455, 4.2.2: the base64 of the SHA-1 of the key and a fixed GUID. */
@@ -58,9 +65,10 @@ static size_t head_read(const uint8_t *p, size_t n, uint64_t *len) {
     return 2 + more + 4;
 }
 
-/* Moves n bytes down, or leaves them where they are, and takes the mask off. */
-static void unmask(uint8_t *to, const uint8_t *from, size_t n, const uint8_t key[4]) {
+/* Moves n bytes down, or leaves them where they are, takes the mask off and turns the key. */
+static void unmask(uint8_t *to, const uint8_t *from, size_t n, uint8_t key[4]) {
     uint64_t wide, word;
+    uint8_t turned[4];
     size_t i = 0;
     memcpy(&wide, key, 4);
     memcpy((uint8_t *)&wide + 4, key, 4);
@@ -70,29 +78,42 @@ static void unmask(uint8_t *to, const uint8_t *from, size_t n, const uint8_t key
         memcpy(to + i, &word, 8);
     }
     for (; i < n; i++) to[i] = from[i] ^ key[i & 3];
+    for (i = 0; i < 4; i++) turned[i] = key[(n + i) & 3];
+    memcpy(key, turned, 4);
 }
 
-/* Turns the whole frames in buf into their answers. A server's header is the client's without its
- * four bytes of mask, so the answers begin at buf + 4, the first payload stays where it is, and
- * each one behind it moves down. Gives their length; *used is that of the frames. */
-static size_t answers_build(struct conn *c, uint8_t *buf, size_t n, size_t *used) {
-    uint8_t *out = buf + 4;
-    uint64_t len;
-    size_t head;
-    for (*used = 0; !c->closing; *used += head + (size_t)len) {
-        uint8_t *p = buf + *used, key[4];
-        head = head_read(p, n - *used, &len);
-        if (head == 0 || len > n - *used - head) break;
-        memcpy(key, p + head - 4, 4);
-        memmove(out, p, head - 4);
-        out[1] &= 0x7f;
-        if (out[0] == 0x89) /* a ping: its answer is a pong */
-            out[0] = 0x8a;
-        c->closing = out[0] == 0x88;
-        unmask(out + head - 4, p + head, (size_t)len, key);
-        out += head - 4 + len;
+/* As much of the payload as there is between from and end; gives its length. */
+static size_t payload_move(struct conn *c, uint8_t *to, const uint8_t *from, const uint8_t *end) {
+    size_t n = (size_t)(end - from);
+    if (n > c->left) n = (size_t)c->left;
+    unmask(to, from, n, c->key);
+    c->left -= n;
+    return n;
+}
+
+/* Turns the frames, or parts of frames, between p and end into their answers, which end up at *out.
+ * A server's header is the client's without its four bytes of mask, so the first payload stays
+ * where it is, and each one behind it moves down. The beginning of a header is kept. Gives the
+ * answers' length. */
+static size_t answers_build(struct conn *c, uint8_t *p, const uint8_t *end, uint8_t **out) {
+    uint8_t *to = *out = c->left > 0 ? p : p + 4;
+    size_t head, n = payload_move(c, to, p, end);
+    for (p += n, to += n; p < end && !c->closing; p += n, to += n) {
+        head = head_read(p, (size_t)(end - p), &c->left);
+        if (head == 0) break;
+        memcpy(c->key, p + head - 4, 4);
+        memmove(to, p, head - 4);
+        to[1] &= 0x7f;
+        if (to[0] == 0x89) /* a ping: its answer is a pong */
+            to[0] = 0x8a;
+        c->closing = to[0] == 0x88;
+        p += head;
+        to += head - 4;
+        n = payload_move(c, to, p, end);
     }
-    return (size_t)(out - buf) - 4;
+    c->head_len = c->closing ? 0 : (size_t)(end - p);
+    memcpy(c->head, p, c->head_len);
+    return (size_t)(to - *out);
 }
 
 static bool send_all(int fd, const uint8_t *p, size_t n) {
@@ -107,23 +128,16 @@ static bool send_all(int fd, const uint8_t *p, size_t n) {
 
 /* False if the connection is over. */
 static bool conn_event(struct conn *c, uint8_t *buf) {
-    size_t used, have = c->rest_len;
-    if (have > 0) memcpy(buf, c->rest, have);
-    ssize_t got = recv(c->fd, buf + have, CAP - have, MSG_DONTWAIT);
-    if (got <= 0) /* the end, or no room left */
-        return false;
-    have += (size_t)got;
+    uint8_t *out, *read = buf + c->head_len;
+    memcpy(buf, c->head, c->head_len);
+    ssize_t got = recv(c->fd, read, CAP, MSG_DONTWAIT);
+    if (got <= 0) return false;
     if (!c->open) {
-        buf[have] = '\0';
+        read[got] = '\0';
         return handshake(c, (const char *)buf);
     }
-    size_t n = answers_build(c, buf, have, &used);
-    c->rest_len = have - used;
-    if (c->rest_len > 0) {
-        if (!c->rest && !(c->rest = malloc(CAP))) return false;
-        memcpy(c->rest, buf + used, c->rest_len);
-    }
-    return send_all(c->fd, buf + 4, n) && !c->closing;
+    size_t n = answers_build(c, buf, read + got, &out);
+    return send_all(c->fd, out, n) && (!c->closing || c->left > 0);
 }
 
 static void conn_accept(int epoll, int listener) {
@@ -138,7 +152,6 @@ static void conn_accept(int epoll, int listener) {
 
 static void conn_free(struct conn *c) {
     close(c->fd);
-    free(c->rest);
     free(c);
 }
 
@@ -146,7 +159,7 @@ int main(int argc, char **argv) {
     struct epoll_event events[EVENTS], ev = {.events = EPOLLIN}; /* its data, NULL: the listener */
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int on = 1, epoll = epoll_create1(0), listener = socket(AF_INET, SOCK_STREAM, 0);
-    uint8_t *buf = malloc(CAP + 1);
+    uint8_t *buf = malloc(HEAD_CAP + CAP + 1);
     at.sin_port = htons((uint16_t)(argc == 2 ? atoi(argv[1]) : 0));
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (!buf || bind(listener, (const struct sockaddr *)&at, sizeof at) < 0 ||
