@@ -7,6 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 STRATEGIES ?= select poll epoll
 SECONDS ?= 60
+REV ?= HEAD
 
 bin := $(VENV)/bin
 # Says that wspy is built as the sources are now, and installed in place with what the tests need.
@@ -15,7 +16,7 @@ tools := $(VENV)/.wspy-tools
 sources := setup.py pyproject.toml $(wildcard csrc/*/*.c csrc/*/*.h)
 bench_venv := $(VENV)-bench
 
-.PHONY: help run test build lint debug fuzz coverage autobahn bench bench-broadcast clean
+.PHONY: help run test build lint debug fuzz coverage autobahn bench bench-compare clean
 
 help:
 	@echo "make run       build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
@@ -25,8 +26,9 @@ help:
 	@echo "make fuzz      feed the core what libFuzzer makes up (SECONDS=$(SECONDS) for each target)"
 	@echo "make coverage  count the lines that the tests run, in C and in Python"
 	@echo "make autobahn  run Autobahn's test suite against it (STRATEGIES='$(STRATEGIES)')"
-	@echo "make bench     build wspy and measure it beside other servers that echo"
-	@echo "make bench-broadcast  the same for a room of 1000 (ARGS='--rounds 9' for both)"
+	@echo "make bench     build wspy and measure it beside other servers, a quarter of an hour"
+	@echo "               (ARGS='echo --workloads 32x20x16 --rounds 9': one part of it)"
+	@echo "make bench-compare  measure this tree beside another revision (REV=$(REV))"
 	@echo "make clean     remove everything that was built"
 	@echo "PYTHON=$(PYTHON) VENV=$(VENV) can be set too."
 
@@ -73,11 +75,13 @@ $(tools): $(stamp)
 	@$(bin)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
 
+# ARGS: benchmarks by name (echo, broadcast, handshake, latency, idle) and options; --help tells them.
 bench: $(bench_venv)/.wspy-installed
-	@$(bench_venv)/bin/python bench/echo.py $(ARGS)
+	@$(bench_venv)/bin/python bench/all.py --json build/bench.json --svg build/bench.svg $(ARGS)
 
-bench-broadcast: $(bench_venv)/.wspy-installed
-	@$(bench_venv)/bin/python bench/broadcast.py $(ARGS)
+# Fails if a workload runs at less than 0.95 of its speed there; ARGS='--rounds 20' for more certainty.
+bench-compare: $(bench_venv)/.wspy-installed
+	@$(bench_venv)/bin/python bench/compare.py $(REV) $(ARGS)
 
 # Not in place, and in an environment of its own, with the versions that bench/requirements.txt pins.
 $(bench_venv)/.wspy-installed: $(sources) bench/requirements.txt $(wildcard wspy/*.py wspy/cli/*)

@@ -150,9 +150,9 @@ int conn_event(struct traffic *t, struct conn *c, uint32_t events) {
 static int conn_open(struct traffic *t, struct conn *c) {
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
     struct greeting g;
-    int status = dial(t->opt, &t->key_rng, c->id, &g);
+    int status = dial_begin(t->opt, &t->key_rng, c->id, &g);
     c->fd = g.fd;
-    if (status < 0) return -1;
+    if (status < 0 || dial_end(&g, c->id) < 0) return -1;
     /* Frames may have come with the response. */
     if (answer_feed(t, c, (const uint8_t *)g.text + g.head_len, g.len - g.head_len, now_ns()) < 0)
         return -1;

@@ -36,7 +36,7 @@ int response_check(const char *text, size_t id) {
     return (int)(end - text) + 4;
 }
 
-static int response_read(struct greeting *g, size_t id) {
+int dial_end(struct greeting *g, size_t id) {
     uint64_t deadline = now_ns() + STALL_S * NS;
     int head = 0;
     while (head == 0) {
@@ -59,7 +59,7 @@ static int response_read(struct greeting *g, size_t id) {
     return 0;
 }
 
-int dial(const struct options *o, uint64_t *rng, size_t id, struct greeting *g) {
+int dial_begin(const struct options *o, uint64_t *rng, size_t id, struct greeting *g) {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(o->port), .sin_addr = o->addr};
     struct timeval patience = {.tv_sec = STALL_S};
@@ -77,5 +77,5 @@ int dial(const struct options *o, uint64_t *rng, size_t id, struct greeting *g) 
     if ((n = request_write(request, o, rng)) < 0) return -1;
     if (send(g->fd, request, (size_t)n, MSG_NOSIGNAL) != n)
         return fail("connection %zu: cannot send the handshake: %s", id, strerror(errno));
-    return response_read(g, id);
+    return 0;
 }

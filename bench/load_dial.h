@@ -21,9 +21,12 @@ struct greeting {
     size_t len, head_len;
 };
 
-/* Connects and shakes hands, blocking. Gives 0, or -1 after it said why; g->fd is -1 or the
+/* Connects and sends the request, blocking. Gives 0, or -1 after it said why; g->fd is -1 or the
  * caller's to close after both. */
-int dial(const struct options *o, uint64_t *rng, size_t id, struct greeting *g);
+int dial_begin(const struct options *o, uint64_t *rng, size_t id, struct greeting *g);
+
+/* Reads the response, blocking, with the same two results. */
+int dial_end(struct greeting *g, size_t id);
 
 /* The steps of it, for those who do not block. */
 

@@ -1,4 +1,4 @@
-/* load_idle.c: opens connections one after the other, and looks at the server's memory before and
+/* load_idle.c: opens connections, some at a time, and looks at the server's memory before and
  * after. It does NOT send a message, nor answer a ping: it is done before the first is due. */
 #include "load_idle.h"
 
@@ -12,19 +12,26 @@
 #include "load_dial.h"
 #include "load_memory.h"
 
+enum { BATCH = 32 /* handshakes under way at once: fewer than any server's listen() takes */ };
+
 struct idle {
     const struct options *opt;
     int *fds; /* owns; of all that are open */
     size_t n;
     uint64_t rng;
-    struct greeting greeting;
+    struct greeting greetings[BATCH];
 };
 
 static int idle_open(struct idle *l, size_t n) {
     while (l->n < n) {
-        int status = dial(l->opt, &l->rng, l->n, &l->greeting);
-        if (l->greeting.fd >= 0) l->fds[l->n++] = l->greeting.fd;
-        if (status < 0) return -1;
+        size_t first = l->n, batch = min_size(n - first, BATCH);
+        for (size_t i = 0; i < batch; i++) {
+            int status = dial_begin(l->opt, &l->rng, first + i, &l->greetings[i]);
+            if (l->greetings[i].fd >= 0) l->fds[l->n++] = l->greetings[i].fd;
+            if (status < 0) return -1;
+        }
+        for (size_t i = 0; i < batch; i++)
+            if (dial_end(&l->greetings[i], first + i) < 0) return -1;
     }
     return 0;
 }

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from program import BENCH, BUILD, BenchError, build
-
-BASELINE = "picows"  # the ratios are to this one
 
 
 @dataclass(frozen=True)
 class Peer:
     """A server and the distributions it runs on, or the libraries it is linked with.
 
-    Its program for a benchmark is bench/servers/NAME_KIND.py, or bench/servers/NAME.c.
+    Its program for a benchmark is bench/servers/PROGRAM_KIND.py, or bench/servers/PROGRAM.c;
+    PROGRAM is the name unless it is given. MODULE is what has to be there to import; FOLDER is where
+    it is looked for first.
     """
 
     name: str
     distributions: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    program: str = ""
+    module: str = ""
+    folder: Path | None = None
 
     @property
     def is_c(self) -> bool:
@@ -29,18 +34,27 @@ class Peer:
 
     def command(self, kind: str) -> list[str]:
         """What starts it; the port is to be added."""
+        program = self.program or self.name
         if self.is_c:
-            return [str(BUILD / self.name)]
-        return [sys.executable, str(BENCH / "servers" / f"{self.name}_{kind}.py")]
+            return [str(BUILD / program)]
+        return [sys.executable, str(BENCH / "servers" / f"{program}_{kind}.py")]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **({"PYTHONPATH": str(self.folder)} if self.folder else {})}
 
 
+WSPY = Peer("wspy", ("wspy",))
+# A mark of what the kernel allows: it is measured, but no server to compare with.
+RAW = Peer("raw", libraries=("crypto",))
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("wspy", ("wspy",)),
-        Peer("raw", libraries=("crypto",)),
+        WSPY,
+        Peer("wspy-lean", ("wspy",), program="wspy_lean", module="wspy"),
+        RAW,
         Peer("picows", ("picows", "aiofastnet", "uvloop")),
         Peer("websockets", ("websockets", "uvloop")),
+        Peer("aiohttp", ("aiohttp", "uvloop")),
         Peer("socketify", ("socketify",)),
     )
 }
@@ -55,10 +69,11 @@ def why_missing(peer: Peer) -> str | None:
             return str(error)
         return None
     probe = subprocess.run(
-        [sys.executable, "-c", f"import {peer.name}"],
+        [sys.executable, "-c", f"import {peer.module or peer.name}"],
         capture_output=True,
         text=True,
         cwd=BENCH / "servers",
+        env=peer.environment(),
         check=False,
     )
     if probe.returncode == 0:
@@ -69,7 +84,7 @@ def why_missing(peer: Peer) -> str | None:
 def how_to_get(peer: Peer) -> str:
     if peer.is_c:
         return "it needs a C compiler and OpenSSL's headers (Debian: gcc, libssl-dev)"
-    what = "-e ." if peer.name == "wspy" else "-r bench/requirements.txt"
+    what = "-e ." if "wspy" in peer.distributions else "-r bench/requirements.txt"
     return f"to install it: {sys.executable} -m pip install {what}"
 
 

@@ -6,69 +6,97 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
 
-from peer import BASELINE, Peer
+from benchmark import Column, Round, Table
+from peer import RAW, Peer
 
-Run = dict[str, Any]  # the load generator's JSON line
-Round = dict[str, Run]  # peer name -> its run
-
-
-class Unit(NamedTuple):
-    """What is counted, in words."""
-
-    one: str
-    many: str
+BASELINE = "picows"  # the ratios are to this one
 
 
-def ratio_cell(results: list[Round], name: str) -> str:
-    """The median of the per-round ratios to the baseline, and their range."""
-    ratios = [
-        result[name]["messages_per_cpu_second"] / result[BASELINE]["messages_per_cpu_second"]
-        for result in results
-        if BASELINE in result
-    ]
-    if not ratios:
-        return "none"
-    if name == BASELINE or len(ratios) == 1:
-        return f"{median(ratios):.2f}"
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+def values(results: Sequence[Round], name: str, key: str) -> list[float]:
+    return [result[name][key] for result in results]
 
 
-def row(results: list[Round], name: str) -> list[str]:
-    def values(key: str) -> list[float]:
-        return [result[name][key] for result in results]
+def ratios(results: Sequence[Round], name: str, key: str, baseline: str) -> list[float]:
+    """To the baseline in the same round; empty if that was not measured."""
+    return [result[name][key] / result[baseline][key] for result in results if baseline in result]
 
-    per_cpu = values("messages_per_cpu_second")
-    spread = (max(per_cpu) - min(per_cpu)) / median(per_cpu)
+
+def best_ratios(results: Sequence[Round], name: str, key: str) -> list[float]:
+    """To the least of the same round. raw is no server and does not count."""
     return [
-        name,
-        f"{median(values('messages_per_second')):,.0f}",
-        f"{median(per_cpu):,.0f}",
-        ratio_cell(results, name),
-        f"{spread:.0%}",
-        f"{median(values('server_user_us_per_message')):.2f}",
-        f"{median(values('server_system_us_per_message')):.2f}",
-        f"{median(values('p50_us')):,.0f}",
-        f"{median(values('p99_us')):,.0f}",
-        f"{median(values('load_cpu')):.0%}",
+        result[name][key] / min(run[key] for peer, run in result.items() if peer != RAW.name)
+        for result in results
+        if result.keys() - {RAW.name}
     ]
 
 
-def print_table(results: list[Round], peers: list[Peer], unit: Unit) -> None:
-    head = [
-        *("server", f"{unit.many}/s", f"{unit.many} per server-CPU-second"),
-        *(f"ratio to {BASELINE}", "spread", f"user µs/{unit.one}", f"system µs/{unit.one}"),
-        *("p50 µs", "p99 µs", "load generator's CPU"),
-    ]
-    print("| " + " | ".join(head) + " |")
-    print("|---" + "|---:" * (len(head) - 1) + "|")
-    for peer in peers:
-        if all(peer.name in result for result in results):
-            print("| " + " | ".join(row(results, peer.name)) + " |")
-    print()
+def bracket(found: Sequence[float]) -> str:
+    """The median, and the range of the rounds."""
+    if not found:
+        return "none"
+    if min(found) == max(found):
+        return f"{median(found):.2f}"
+    return f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+
+
+# ---- columns ----
+
+
+def median_column(head: str, key: str, form: str = ",.0f") -> Column:
+    return Column(head, lambda results, name: format(median(values(results, name, key)), form))
+
+
+def ratio_column(key: str, baseline: str = BASELINE) -> Column:
+    return Column(
+        f"ratio to {baseline}",
+        lambda results, name: bracket(ratios(results, name, key, baseline)),
+    )
+
+
+def best_column(key: str, head: str) -> Column:
+    return Column(head, lambda results, name: bracket(best_ratios(results, name, key)))
+
+
+def spread_column(key: str) -> Column:
+    def cell(results: Sequence[Round], name: str) -> str:
+        found = values(results, name, key)
+        return f"{(max(found) - min(found)) / median(found):.0%}"
+
+    return Column("spread", cell)
+
+
+def traffic_columns(one: str, many: str, baseline: str = BASELINE) -> tuple[Column, ...]:
+    """Of what is counted for each second of the server's CPU."""
+    key = "messages_per_cpu_second"
+    return (
+        median_column(f"{many}/s", "messages_per_second"),
+        median_column(f"{many} per server-CPU-second", key),
+        ratio_column(key, baseline),
+        spread_column(key),
+        median_column(f"user µs/{one}", "server_user_us_per_message", ".2f"),
+        median_column(f"system µs/{one}", "server_system_us_per_message", ".2f"),
+        median_column("p50 µs", "p50_us"),
+        median_column("p99 µs", "p99_us"),
+        median_column("load generator's CPU", "load_cpu", ".0%"),
+    )
+
+
+# ---- tables ----
+
+
+def print_table(table: Table) -> None:
+    columns = table.benchmark.columns
+    print(f"{table.title}:\n")
+    print("| server | " + " | ".join(column.head for column in columns) + " |")
+    print("|---" + "|---:" * len(columns) + "|")
+    for peer in table.peers:
+        cells = [column.cell(table.results, peer.name) for column in columns]
+        print("| " + " | ".join([peer.name, *cells]) + " |")
+    print(flush=True)
 
 
 def cpu_model() -> str:
@@ -85,12 +113,18 @@ def version(distribution: str) -> str | None:
     return None
 
 
-def print_setting(peers: list[Peer], how: str) -> None:
+def setting(peers: Sequence[Peer], how: str) -> list[str]:
+    """The versions, the machine, and how it was measured: a line each."""
     names = dict.fromkeys(name for peer in peers for name in peer.distributions)
     versions = [text for text in map(version, names) if text]
-    if any(peer.name == "wspy" for peer in peers) and not version("wspy"):
+    if "wspy" in names and not version("wspy"):
         versions.insert(0, "wspy of this tree")
-    print(f"- {', '.join([f'Python {platform.python_version()}', *versions])}")
-    print(f"- Linux {platform.release()}, {cpu_model()}, {os.cpu_count()} CPUs")
-    print(f"- {how}")
-    print()
+    return [
+        ", ".join([f"Python {platform.python_version()}", *versions]),
+        f"Linux {platform.release()}, {cpu_model()}, {os.cpu_count()} CPUs",
+        how,
+    ]
+
+
+def print_setting(lines: Sequence[str]) -> None:
+    print("\n".join(f"- {line}" for line in lines) + "\n", flush=True)

@@ -1,0 +1,22 @@
+"""Echo server with wspy that keeps no request headers. Usage: wspy_lean_server.py PORT"""
+
+from __future__ import annotations
+
+import sys
+
+import wspy
+
+server = wspy.Server(
+    host="127.0.0.1",
+    port=int(sys.argv[1]),
+    max_message_size=16 * 1024 * 1024,
+    keep_headers=False,
+)
+
+
+@server.on_message
+def echo(conn: wspy.Connection, message: str | bytes) -> None:
+    conn.send(message)
+
+
+server.run()
