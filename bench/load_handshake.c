@@ -4,7 +4,6 @@
 #include "load_handshake.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,10 +64,8 @@ static int caller_ask(struct handshakes *h, struct caller *c) {
 static int caller_begin(struct handshakes *h, struct caller *c) {
     static const struct linger reset = {.l_onoff = 1};
     struct epoll_event ev = {.data.ptr = c};
-    int on = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (c->fd < 0) return caller_fail(c, "socket");
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     h->begun++;
     c->began_ns = now_ns();
