@@ -85,8 +85,9 @@ def make_settings(rounds: int, seconds: float, rate: float | None = None) -> Set
 
 
 def how(settings: Settings) -> str:
+    rounds = f"{settings.rounds} round{'s' if settings.rounds > 1 else ''}"
     return (
-        f"{settings.rounds} rounds of {settings.seconds:g} s, medians; server on CPU "
+        f"{rounds} of {settings.seconds:g} s, medians; server on CPU "
         f"{settings.server_cpu}, load generator on CPU {settings.load_cpu}"
     )
 

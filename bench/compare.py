@@ -40,10 +40,20 @@ ECHO_WORKLOADS = (
 
 
 def git(*words: str) -> bytes:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=False)
+    try:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=False)
+    except OSError as error:
+        raise BenchError(f"git cannot be run: {error.strerror}") from None
     if done.returncode != 0:
         raise BenchError(done.stderr.decode(errors="replace").strip())
     return done.stdout
+
+
+def commit_of(revision: str) -> str:
+    try:
+        return git("rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
+    except BenchError as error:
+        raise BenchError(f"there is no revision {revision} to compare with: {error}") from None
 
 
 def sources_of(revision: str, folder: Path) -> None:
@@ -93,7 +103,7 @@ def built(name: str, peer: Peer) -> Peer:
 
 def prepare(revision: str) -> tuple[Peer, Peer]:
     """The revision and this tree, built. A revision is built once, this tree each time."""
-    commit = git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
+    commit = commit_of(revision)
     name = commit[:12]
     old, new = FOLDER / name, FOLDER / "tree"
     if not (old / "site").exists():
@@ -153,8 +163,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     options = arguments()
     try:
-        settings = make_settings(options.rounds, options.seconds)
         parent, tree = prepare(options.revision)
+        settings = make_settings(options.rounds, options.seconds)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1

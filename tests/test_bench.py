@@ -267,6 +267,12 @@ def test_a_wrong_selection(words: list[str], complaint: str) -> None:
     assert f"error: {complaint}" in done.stderr
 
 
+def test_a_comparison_with_a_revision_that_is_not_there() -> None:
+    done = run_bench("compare.py", "no-such-revision")
+    assert done.returncode == 1
+    assert done.stderr.startswith("there is no revision no-such-revision to compare with: ")
+
+
 @pytest.mark.parametrize(
     ("speeds", "good", "words"),
     [
