@@ -156,7 +156,7 @@ void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind) {
     if (c->eof || c->state == WS_CONN_DEAD) return;
     if (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING) {
         ws_conn_end(c, kind);
-    } else if (c->state == WS_CONN_LINGER && c->queue.n && !c->broken) {
+    } else if (c->state == WS_CONN_LINGER && ws_queue_n(&c->queue) && !c->broken) {
         c->eof = true; /* a peer that only ended its sending side still gets the answer */
         ws_conn_touch(c);
     } else {

@@ -385,7 +385,7 @@ void ws_conn_resume(struct ws_conn *c) {
 }
 
 uint32_t ws_conn_interest(const struct ws_conn *c) {
-    uint32_t events = c->queue.n && !c->broken ? WS_POLL_OUT : 0;
+    uint32_t events = ws_queue_n(&c->queue) && !c->broken ? WS_POLL_OUT : 0;
     bool in = false;
     switch ((enum ws_conn_state)c->state) {
     case WS_CONN_HEAD:

@@ -17,23 +17,34 @@ static void count_conn_dropped(struct ws_conn *c, size_t n) {
 }
 
 size_t ws_conn_cost(const struct ws_conn *c) {
-    size_t cost = c->queue.bytes + (c->blocked ? (size_t)c->queue.n * ENTRY_COST : 0);
-    if (c->behind) cost += c->behind->bytes + (size_t)c->behind->n * ENTRY_COST;
+    size_t cost =
+        ws_queue_bytes(&c->queue) + (c->blocked ? (size_t)ws_queue_n(&c->queue) * ENTRY_COST : 0);
+    if (c->behind) cost += ws_queue_bytes(c->behind) + (size_t)ws_queue_n(c->behind) * ENTRY_COST;
     return cost;
 }
 
 void ws_conn_note_queue(struct ws_conn *c) {
-    size_t bytes = c->queue.bytes + (c->behind ? c->behind->bytes : 0);
+    size_t bytes = ws_queue_bytes(&c->queue) + (c->behind ? ws_queue_bytes(c->behind) : 0);
     atomic_store_explicit(&c->backlog, bytes, memory_order_relaxed);
     atomic_store_explicit(&c->cost, ws_conn_cost(c), memory_order_relaxed);
 }
 
-int ws_conn_push(struct ws_conn *c, const struct ws_queue_entry *e) {
-    int err = ws_queue_push(&c->queue, e);
+static int pushed(struct ws_conn *c, int err) {
     if (err < 0) return err;
     ws_conn_note_queue(c);
     ws_conn_touch(c);
     return 0;
+}
+
+int ws_conn_push(struct ws_conn *c, const struct ws_queue_entry *e) {
+    ws_queue_lend(&c->queue, &c->tick->released);
+    return pushed(c, ws_queue_push(&c->queue, e));
+}
+
+/* A message in the arena, for a peer that takes it in this tick, most likely. */
+static int push_borrowed(struct ws_conn *c, const uint8_t *data, size_t len) {
+    ws_queue_lend(&c->queue, &c->tick->released);
+    return pushed(c, ws_queue_push_borrowed(&c->queue, data, len));
 }
 
 /* Messages that were queued and will not be written. */
@@ -57,7 +68,7 @@ void ws_conn_drop_queue(struct ws_conn *c) {
 }
 
 size_t ws_conn_discard(struct ws_conn *c) {
-    size_t behind = c->behind ? c->behind->n : 0;
+    size_t behind = c->behind ? ws_queue_n(c->behind) : 0;
     ws_conn_drop_behind(c);
     size_t n = ws_queue_discard(&c->queue, &c->tick->released);
     count_dropped(c, n);
@@ -118,7 +129,7 @@ static int push_message(struct ws_conn *c, const struct ws_queue_entry *e, uint8
     if (c->in_stream || !c->behind) return 0;
     /* Without memory they wait on, and the next stream's end tries again, or the close drops them.
      */
-    if (ws_queue_append(&c->queue, c->behind) < 0) return 0;
+    if (ws_queue_append(&c->queue, c->behind, &c->tick->released) < 0) return 0;
     free(c->behind);
     c->behind = NULL;
     ws_conn_note_queue(c);
@@ -173,25 +184,30 @@ static uint8_t kind_of(uint8_t part) {
     return part == WS_PART_LAST ? WS_QUEUE_LAST : WS_QUEUE_PART;
 }
 
-static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
-    size_t size = ws_conn_frame_size(p);
-    struct ws_queue_entry e = {.len = size, .key = p->key, .kind = kind_of(p->part)};
-    /* What outlives the tick would have to be copied out of the arena again at its end; an object
-     * is held by a block. */
-    bool in_arena = size <= WS_CONN_SMALL_MAX && !p->object && !c->blocked && !c->in_stream;
-    uint8_t *at = in_arena ? ws_arena_take(&c->tick->out, size) : NULL;
-    if (at) {
-        ws_conn_write_frame(at, p);
-        e.data = at;
-    } else {
+/* A message with a key, a part, or what is not in the arena (at is NULL): in a block then. */
+static int queue_entry(struct ws_conn *c, const struct ws_payload *p, size_t size,
+                       const uint8_t *at) {
+    struct ws_queue_entry e = {.data = at, .len = size, .key = p->key, .kind = kind_of(p->part)};
+    if (!at) {
         e.msg = ws_conn_encode(p);
         if (!e.msg) return WS_ERR_MEMORY;
         e.data = e.msg->data;
     }
-    if (push_message(c, &e, p->part) < 0) {
-        if (e.msg) ws_msg_free(e.msg); /* the object stays the caller's */
-        return WS_ERR_MEMORY;
-    }
+    int err = push_message(c, &e, p->part);
+    if (err < 0 && e.msg) ws_msg_free(e.msg); /* the object stays the caller's */
+    return err;
+}
+
+static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
+    size_t size = ws_conn_frame_size(p);
+    /* What outlives the tick would have to be copied out of the arena again at its end; an object
+     * is held by a block. */
+    bool in_arena = size <= WS_CONN_SMALL_MAX && !p->object && !c->blocked && !c->in_stream;
+    uint8_t *at = in_arena ? ws_arena_take(&c->tick->out, size) : NULL;
+    if (at) ws_conn_write_frame(at, p);
+    bool is_plain = at && !p->key && p->part == WS_PART_WHOLE;
+    int err = is_plain ? push_borrowed(c, at, size) : queue_entry(c, p, size, at);
+    if (err < 0) return err;
     c->active_ms = (uint32_t)c->tick->now_ms;
     if (is_final(p)) ws_count(&c->tick->counters->sent, 1);
     return 0;
@@ -218,6 +234,7 @@ static bool has_old_place(struct ws_conn *c, size_t beside, uint64_t key) {
 static void drop_oldest(struct ws_conn *c, size_t beside) {
     struct ws_queue_sink *sink = &c->tick->released;
     size_t n = 0;
+    if (ws_queue_settle(&c->queue) < 0) return; /* no memory to tell the messages apart */
     while (!has_room(c, beside) && (ws_queue_drop_oldest(&c->queue, sink) ||
                                     (c->behind && ws_queue_drop_oldest(c->behind, sink))))
         n++;
@@ -277,13 +294,17 @@ void ws_conn_deliver(struct ws_conn *c, struct ws_shared *s) {
         return;
     }
     /* Who takes it at once reads it from the arena; who may keep it shares a block of its size. */
-    if (s->at && !c->blocked && !c->in_stream) {
+    bool in_arena = s->at && !c->blocked && !c->in_stream;
+    if (in_arena) {
         e.data = s->at;
     } else if ((e.msg = shared_msg(s))) {
         e.data = e.msg->data;
         ws_msg_ref(e.msg);
     }
-    if (!e.data || push_message(c, &e, WS_PART_WHOLE) < 0) { /* no memory */
+    int err = !e.data               ? WS_ERR_MEMORY
+              : in_arena && !s->key ? push_borrowed(c, e.data, e.len)
+                                    : push_message(c, &e, WS_PART_WHOLE);
+    if (err < 0) {
         ws_queue_sink_unref(&c->tick->released, e.msg);
         count_dropped(c, 1);
         return;

@@ -161,9 +161,9 @@ int64_t ws_conn_get_latency_us(const struct ws_conn *c) {
 
 /* A handler may have kept us from seeing that the peer takes something again: true if it does. */
 static bool takes_more(struct ws_conn *c) {
-    size_t before = c->queue.bytes;
+    size_t before = ws_queue_bytes(&c->queue);
     if (c->blocked) ws_conn_write(c); /* puts off what is due, if it does */
-    return c->queue.bytes < before;
+    return ws_queue_bytes(&c->queue) < before;
 }
 
 static void on_state_due(struct ws_conn *c) {

@@ -50,10 +50,10 @@ static void write_failed(struct ws_conn *c) {
 
 void ws_conn_write(struct ws_conn *c) {
     struct iovec iov[PIECES_MAX];
-    size_t before = c->queue.bytes;
+    size_t before = ws_queue_bytes(&c->queue);
     bool was_blocked = c->blocked;
     c->blocked = false;
-    while (c->queue.n && !c->broken) {
+    while (ws_queue_n(&c->queue) && !c->broken) {
         size_t total;
         int n = ws_queue_gather(&c->queue, iov, PIECES_MAX, &total);
         ssize_t done = ws_sock_writev(c->fd, iov, n);
@@ -71,7 +71,7 @@ void ws_conn_write(struct ws_conn *c) {
             break;
         }
     }
-    bool moved = c->queue.bytes < before;
+    bool moved = ws_queue_bytes(&c->queue) < before;
     if (c->blocked || was_blocked) ws_conn_note_write(c, was_blocked, moved);
     /* A peer that takes what is queued keeps its time to take the rest. */
     if (moved && c->has_deadline) ws_conn_arm_close(c);
@@ -112,7 +112,7 @@ void ws_conn_flush(struct ws_conn *c) {
         ws_conn_drop_queue(c);
         ws_conn_gone(c, WS_CLOSE_ERROR);
     }
-    if (c->state == WS_CONN_LINGER && !c->queue.n && !c->shut) {
+    if (c->state == WS_CONN_LINGER && !ws_queue_n(&c->queue) && !c->shut) {
         c->shut = true;
         if (c->eof) ws_conn_die(c);
         else ws_sock_shutdown(c->fd);

@@ -387,7 +387,7 @@ static void begin_stop(struct ws_loop *l) {
         struct ws_conn *c = l->slots[i].conn;
         if (!c || c->state == WS_CONN_DEAD) continue;
         if (c->state == WS_CONN_OPEN) ws_conn_close_for(c, WS_CLOSE_SHUTDOWN);
-        else if (!c->opened && !c->queue.n) ws_conn_die(c);
+        else if (!c->opened && !ws_queue_n(&c->queue)) ws_conn_die(c);
     }
     if (l->tick.options->shutdown_timeout_ms)
         ws_timer_arm(&l->tick.wheel, &l->shutdown_timer, l->tick.now_ms,

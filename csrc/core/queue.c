@@ -2,19 +2,21 @@
 #include "queue.h"
 
 #include "err.h"
+#include "frame.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define FIRST_CAP 8
+#define SPARE_MAX (128u * 1024) /* bytes of tables that are kept for the next queues */
 
 static bool is_borrowed(const struct ws_queue_entry *e) {
     return !e->msg && !e->lasting;
 }
 
 /* Parts are no messages: the last one stands for all of them. */
-static bool ends_message(const struct ws_queue_entry *e) {
-    return e->kind == WS_QUEUE_MESSAGE || e->kind == WS_QUEUE_LAST;
+static size_t count_messages(const struct ws_queue_entry *e) {
+    return e->kind == WS_QUEUE_MESSAGE || e->kind == WS_QUEUE_LAST ? 1 + (size_t)e->n_more : 0;
 }
 
 void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m) {
@@ -26,8 +28,9 @@ void ws_queue_sink_unref(struct ws_queue_sink *sink, struct ws_msg *m) {
 }
 
 /* Gives up an entry's bytes. */
-static void drop(struct ws_queue *q, const struct ws_queue_entry *e, struct ws_queue_sink *sink) {
-    if (is_borrowed(e)) q->n_borrowed--;
+static void drop(struct ws_queue_table *t, const struct ws_queue_entry *e,
+                 struct ws_queue_sink *sink) {
+    if (is_borrowed(e)) t->n_borrowed--;
     ws_queue_sink_unref(sink, e->msg);
 }
 
@@ -44,9 +47,9 @@ struct ws_queue_keys {
     } keys[];
 };
 
-static void drop_keys(struct ws_queue *q) {
-    free(q->keys);
-    q->keys = NULL;
+static void drop_keys(struct ws_queue_table *t) {
+    free(t->keys);
+    t->keys = NULL;
 }
 
 static struct ws_queue_key *find_key(struct ws_queue_keys *k, uint64_t key) {
@@ -55,9 +58,9 @@ static struct ws_queue_key *find_key(struct ws_queue_keys *k, uint64_t key) {
     return &k->keys[i];
 }
 
-static struct ws_queue_keys *new_keys(const struct ws_queue *q) {
+static struct ws_queue_keys *new_keys(const struct ws_queue_table *t) {
     size_t cap = 16;
-    while (cap < (size_t)q->n * 4) cap *= 2;
+    while (cap < (size_t)t->n * 4) cap *= 2;
     if (cap > UINT32_MAX / 2) return NULL;
     struct ws_queue_keys *k = calloc(1, sizeof *k + cap * sizeof *k->keys);
     if (!k) return NULL;
@@ -65,135 +68,173 @@ static struct ws_queue_keys *new_keys(const struct ws_queue *q) {
     return k;
 }
 
-static void note_key(struct ws_queue *q, uint64_t key, uint32_t place) {
-    struct ws_queue_keys *k = q->keys;
+static void note_key(struct ws_queue_table *t, uint64_t key, uint32_t place) {
+    struct ws_queue_keys *k = t->keys;
     struct ws_queue_key *found = find_key(k, key);
     if (!found->key) k->n++;
     *found = (struct ws_queue_key){key, place + k->base};
-    if (k->n * 2 > k->cap) drop_keys(q); /* full, of stale ones too: made anew when it is needed */
+    if (k->n * 2 > k->cap) drop_keys(t); /* full, of stale ones too: made anew when it is needed */
 }
 
-static void make_keys(struct ws_queue *q) {
-    q->keys = new_keys(q);
-    for (uint32_t i = 0; i < q->n && q->keys; i++) {
-        const struct ws_queue_entry *e = &q->entries[q->head + i];
-        if (e->key) note_key(q, e->key, q->head + i);
+static void make_keys(struct ws_queue_table *t) {
+    t->keys = new_keys(t);
+    for (uint32_t i = 0; i < t->n && t->keys; i++) {
+        const struct ws_queue_entry *e = &t->entries[t->head + i];
+        if (e->key) note_key(t, e->key, t->head + i);
     }
 }
 
 /* The newest entry of that key which may be replaced, or NULL. */
-static struct ws_queue_entry *find_replaceable(struct ws_queue *q, uint64_t key) {
-    if (!q->keys) make_keys(q);
-    if (!q->keys) return NULL;
-    const struct ws_queue_key *found = find_key(q->keys, key);
-    uint32_t i = found->at - q->keys->base - q->head;
-    if (!found->key || i >= q->n || (i == 0 && q->sent)) return NULL;
-    struct ws_queue_entry *e = &q->entries[q->head + i];
+static struct ws_queue_entry *find_replaceable(struct ws_queue_table *t, uint64_t key) {
+    if (!t) return NULL;
+    if (!t->keys) make_keys(t);
+    if (!t->keys) return NULL;
+    const struct ws_queue_key *found = find_key(t->keys, key);
+    uint32_t i = found->at - t->keys->base - t->head;
+    if (!found->key || i >= t->n || (i == 0 && t->sent)) return NULL;
+    struct ws_queue_entry *e = &t->entries[t->head + i];
     return e->key == key ? e : NULL;
 }
 
 size_t ws_queue_replaceable(struct ws_queue *q, uint64_t key) {
-    const struct ws_queue_entry *there = find_replaceable(q, key);
+    const struct ws_queue_entry *there = find_replaceable(q->table, key);
     return there ? there->len : 0;
+}
+
+/* Another entry in the place of one. */
+static void exchange(struct ws_queue_table *t, struct ws_queue_entry *there,
+                     const struct ws_queue_entry *entry, struct ws_queue_sink *sink) {
+    t->bytes = t->bytes - there->len + entry->len;
+    drop(t, there, sink);
+    *there = *entry;
+    if (is_borrowed(entry)) t->n_borrowed++;
 }
 
 int ws_queue_replace(struct ws_queue *q, const struct ws_queue_entry *entry,
                      struct ws_queue_sink *sink) {
-    struct ws_queue_entry *there = find_replaceable(q, entry->key);
+    struct ws_queue_entry *there = find_replaceable(q->table, entry->key);
     if (!there) return 0;
-    q->bytes = q->bytes - there->len + entry->len;
-    drop(q, there, sink);
-    *there = *entry;
-    if (is_borrowed(entry)) q->n_borrowed++;
+    exchange(q->table, there, entry, sink);
     return 1;
 }
 
 /* ---- entries ---- */
 
-static void free_entries(struct ws_queue *q) {
-    drop_keys(q);
-    free(q->entries);
-    q->entries = NULL;
-    q->head = q->cap = 0;
+static size_t size_of(uint32_t cap) {
+    return sizeof(struct ws_queue_table) + cap * sizeof(struct ws_queue_entry);
 }
 
-/* Room for one more behind the last. */
-static int reserve(struct ws_queue *q) {
-    if (q->head + q->n < q->cap) return 0;
-    if (q->head >
-        q->cap / 2) { /* enough room in front: moving is cheaper than growing, and happens seldom */
-        memmove(q->entries, q->entries + q->head, q->n * sizeof *q->entries);
-        if (q->keys) q->keys->base += q->head;
-        q->head = 0;
-        return 0;
+/* The table of an empty queue: to be used again, while it is warm in the cache. */
+static void free_table(struct ws_queue *q, struct ws_queue_sink *sink) {
+    struct ws_queue_table *t = q->table;
+    q->table = NULL;
+    drop_keys(t);
+    if (sink->spare_bytes + size_of(t->cap) > SPARE_MAX) {
+        free(t);
+        return;
     }
-    if (q->cap > UINT32_MAX / 2 / sizeof *q->entries) return WS_ERR_MEMORY;
-    uint32_t cap = q->cap ? q->cap * 2 : FIRST_CAP;
-    struct ws_queue_entry *entries = realloc(q->entries, cap * sizeof *entries);
-    if (!entries) return WS_ERR_MEMORY;
-    q->entries = entries;
-    q->cap = cap;
+    t->sent = t->bytes = 0;
+    t->head = t->n = 0;
+    t->next = sink->spare;
+    sink->spare = t;
+    sink->spare_bytes += size_of(t->cap);
+}
+
+void ws_queue_sink_fini(struct ws_queue_sink *sink) {
+    while (sink->spare) {
+        struct ws_queue_table *t = sink->spare;
+        sink->spare = t->next;
+        free(t);
+    }
+    sink->spare_bytes = 0;
+}
+
+static int new_table(struct ws_queue *q) {
+    q->table = malloc(size_of(FIRST_CAP));
+    if (!q->table) return WS_ERR_MEMORY;
+    memset(q->table, 0, sizeof *q->table);
+    q->table->cap = FIRST_CAP;
     return 0;
 }
 
-static void put(struct ws_queue *q, uint32_t at, const struct ws_queue_entry *entry) {
-    q->entries[q->head + at] = *entry;
-    q->n++;
-    q->bytes += entry->len;
-    if (is_borrowed(entry)) q->n_borrowed++;
+static int grow(struct ws_queue *q, uint32_t cap) {
+    struct ws_queue_table *t = realloc(q->table, size_of(cap));
+    if (!t) return WS_ERR_MEMORY;
+    t->cap = cap;
+    q->table = t;
+    return 0;
+}
+
+/* Room for `more` behind the last. */
+static int reserve(struct ws_queue *q, uint32_t more) {
+    if (!q->table && new_table(q) < 0) return WS_ERR_MEMORY;
+    struct ws_queue_table *t = q->table;
+    if (more <= t->cap - t->head - t->n) return 0;
+    if (t->head > t->cap / 2 && more <= t->cap - t->n) { /* enough room in front: moving is cheaper
+                                                            than growing, and happens seldom */
+        memmove(t->entries, t->entries + t->head, t->n * sizeof *t->entries);
+        if (t->keys) t->keys->base += t->head;
+        t->head = 0;
+        return 0;
+    }
+    uint64_t cap = t->cap;
+    while (cap < (uint64_t)t->head + t->n + more) cap *= 2;
+    return cap > UINT32_MAX / sizeof *t->entries ? WS_ERR_MEMORY : grow(q, (uint32_t)cap);
+}
+
+static void put(struct ws_queue_table *t, uint32_t at, const struct ws_queue_entry *entry) {
+    t->entries[t->head + at] = *entry;
+    t->n++;
+    t->bytes += entry->len;
+    if (is_borrowed(entry)) t->n_borrowed++;
 }
 
 /* Near the front the few in front move, if there is room: the many behind stay where they are. */
 static int insert(struct ws_queue *q, uint32_t at, const struct ws_queue_entry *entry) {
-    if (q->head) {
-        struct ws_queue_entry *first = q->entries + q->head;
+    struct ws_queue_table *t = q->table;
+    if (t && t->head) {
+        struct ws_queue_entry *first = t->entries + t->head;
         if (at) memmove(first - 1, first, at * sizeof *first);
-        q->head--;
+        t->head--;
     } else {
-        if (reserve(q) < 0) return WS_ERR_MEMORY;
-        struct ws_queue_entry *first = q->entries + q->head;
-        if (at < q->n) memmove(first + at + 1, first + at, (q->n - at) * sizeof *first);
-        drop_keys(q);
+        if (reserve(q, 1) < 0) return WS_ERR_MEMORY;
+        t = q->table;
+        struct ws_queue_entry *first = t->entries + t->head;
+        if (at < t->n) memmove(first + at + 1, first + at, (t->n - at) * sizeof *first);
+        drop_keys(t);
     }
-    put(q, at, entry);
+    put(t, at, entry);
     return 0;
 }
 
 int ws_queue_push(struct ws_queue *q, const struct ws_queue_entry *entry) {
-    if (reserve(q) < 0) return WS_ERR_MEMORY;
-    put(q, q->n, entry);
-    if (q->keys && entry->key) note_key(q, entry->key, q->head + q->n - 1);
+    if (reserve(q, 1) < 0) return WS_ERR_MEMORY;
+    struct ws_queue_table *t = q->table;
+    put(t, t->n, entry);
+    if (t->keys && entry->key) note_key(t, entry->key, t->head + t->n - 1);
     return 0;
 }
 
 int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry,
                        struct ws_queue_sink *sink) {
-    uint32_t at = q->sent ? 1 : 0;
-    for (; at < q->n && q->entries[q->head + at].kind >= WS_QUEUE_CONTROL; at++) {
-        struct ws_queue_entry *there = &q->entries[q->head + at];
+    struct ws_queue_table *t = q->table;
+    uint32_t at = t && t->sent ? 1 : 0;
+    for (; at < ws_queue_n(q) && t->entries[t->head + at].kind >= WS_QUEUE_CONTROL; at++) {
+        struct ws_queue_entry *there = &t->entries[t->head + at];
         if (there->kind != WS_QUEUE_PONG || entry->kind != WS_QUEUE_PONG) continue;
-        q->bytes = q->bytes - there->len + entry->len;
-        drop(q, there, sink);
-        *there = *entry;
-        if (is_borrowed(entry)) q->n_borrowed++;
+        exchange(t, there, entry, sink);
         return 0;
     }
     return insert(q, at, entry);
 }
 
-int ws_queue_append(struct ws_queue *q, struct ws_queue *from) {
-    for (uint32_t i = 0; i < from->n; i++) {
-        if (ws_queue_push(q, &from->entries[from->head + i]) == 0) continue;
-        for (; i > 0; i--) { /* the last of them is off again first */
-            const struct ws_queue_entry *e = &q->entries[q->head + --q->n];
-            q->bytes -= e->len;
-            if (is_borrowed(e)) q->n_borrowed--;
-        }
-        return WS_ERR_MEMORY;
-    }
-    from->n = from->n_borrowed = 0;
-    from->bytes = 0;
-    free_entries(from);
+int ws_queue_append(struct ws_queue *q, struct ws_queue *from, struct ws_queue_sink *sink) {
+    struct ws_queue_table *more = from->table;
+    if (!more) return 0;
+    if (reserve(q, more->n) < 0) return WS_ERR_MEMORY;
+    for (uint32_t i = 0; i < more->n; i++) ws_queue_push(q, &more->entries[more->head + i]);
+    more->n_borrowed = 0;
+    free_table(from, sink);
     return 0;
 }
 
@@ -215,10 +256,13 @@ static bool add_piece(struct iovec *iov, int *n, int max, const uint8_t *data, s
 }
 
 int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t *total) {
+    const struct ws_queue_table *t = q->table;
     int n = 0;
-    size_t skip = q->sent;
-    for (uint32_t i = 0; i < q->n; i++) {
-        const struct ws_queue_entry *e = &q->entries[q->head + i];
+    *total = 0;
+    if (!t) return 0;
+    size_t skip = t->sent;
+    for (uint32_t i = 0; i < t->n; i++) {
+        const struct ws_queue_entry *e = &t->entries[t->head + i];
         const struct ws_msg *m = e->msg;
         if (m && m->header_len) {
             if (!add_piece(iov, &n, max, m->header, m->header_len, skip)) break;
@@ -231,40 +275,82 @@ int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t
         if (!add_piece(iov, &n, max, data, len, skip)) break;
         skip = 0;
     }
-    *total = 0;
     for (int i = 0; i < n; i++) *total += iov[i].iov_len;
     return n;
 }
 
 size_t ws_queue_consume(struct ws_queue *q, size_t n, struct ws_queue_sink *sink) {
+    struct ws_queue_table *t = q->table;
     size_t done = 0;
-    q->bytes -= n;
-    n += q->sent;
-    while (q->n && n >= q->entries[q->head].len) {
-        const struct ws_queue_entry *e = &q->entries[q->head];
+    if (!t) return 0;
+    t->bytes -= n;
+    n += t->sent;
+    while (t->n && n >= t->entries[t->head].len) {
+        const struct ws_queue_entry *e = &t->entries[t->head];
         n -= e->len;
-        drop(q, e, sink);
-        q->head++;
-        q->n--;
+        drop(t, e, sink);
+        t->head++;
+        t->n--;
         done++;
     }
-    q->sent = n;
-    if (q->n == 0) free_entries(q);
+    t->sent = n;
+    if (t->n == 0) free_table(q, sink);
     return done;
+}
+
+/* ---- settling ---- */
+
+/* Gives each message of an entry one of its own, from `to` on. */
+static void split(struct ws_queue_entry *to, struct ws_queue_entry e) {
+    uint32_t n = e.n_more + 1;
+    const uint8_t *end = e.data + e.len;
+    e.n_more = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct ws_frame f = {0};
+        if (n > 1) e.len = (size_t)ws_frame_parse(&f, e.data, (size_t)(end - e.data)) + f.len;
+        to[i] = e;
+        e.data += e.len;
+    }
+}
+
+/* From the last to the first, so that none is overwritten before it has moved. */
+static void split_all(struct ws_queue_table *t, uint32_t n_more) {
+    uint32_t to = t->n + n_more;
+    if (!n_more) return;
+    drop_keys(t);
+    for (uint32_t i = t->n; i > 0; i--) {
+        struct ws_queue_entry *first = t->entries + t->head, e = first[i - 1];
+        to -= e.n_more + 1;
+        split(first + to, e);
+        t->n_borrowed += e.n_more;
+    }
+    t->n += n_more;
+    while (t->sent >= t->entries[t->head].len) { /* these of the first have gone */
+        t->sent -= t->entries[t->head++].len;
+        t->n--;
+        t->n_borrowed--;
+    }
 }
 
 int ws_queue_settle(struct ws_queue *q) {
     size_t need = 0;
-    if (!q->n_borrowed) return 0;
-    for (uint32_t i = 0; i < q->n; i++) {
-        const struct ws_queue_entry *e = &q->entries[q->head + i];
+    uint32_t n_more = 0;
+    if (!q->table || !q->table->n_borrowed) return 0;
+    for (uint32_t i = 0; i < q->table->n; i++) {
+        const struct ws_queue_entry *e = &q->table->entries[q->table->head + i];
         if (is_borrowed(e)) need += e->len;
+        n_more += e->n_more;
     }
     struct ws_msg *block = ws_msg_new(need);
-    if (!block) return WS_ERR_MEMORY;
+    if (!block || (n_more && reserve(q, n_more) < 0)) {
+        ws_msg_unref(block);
+        return WS_ERR_MEMORY;
+    }
+    struct ws_queue_table *t = q->table;
+    split_all(t, n_more);
     uint8_t *to = block->bytes;
-    for (uint32_t i = 0; i < q->n; i++) {
-        struct ws_queue_entry *e = &q->entries[q->head + i];
+    for (uint32_t i = 0; i < t->n; i++) {
+        struct ws_queue_entry *e = &t->entries[t->head + i];
         if (!is_borrowed(e)) continue;
         memcpy(to, e->data, e->len);
         e->data = to;
@@ -272,55 +358,61 @@ int ws_queue_settle(struct ws_queue *q) {
         ws_msg_ref(block);
         to += e->len;
     }
-    q->n_borrowed = 0;
+    t->n_borrowed = 0;
     ws_msg_unref(
         block); /* the reference of ws_msg_new; the entries hold theirs, and there is no object */
     return 0;
 }
 
+/* ---- dropping ---- */
+
 size_t ws_queue_discard(struct ws_queue *q, struct ws_queue_sink *sink) {
+    struct ws_queue_table *t = q->table;
     uint32_t kept = 0;
     size_t dropped = 0;
-    for (uint32_t i = 0; i < q->n; i++) {
-        struct ws_queue_entry e = q->entries[q->head + i];
-        bool sealed = i == 0 && q->sent > 0;
+    if (!t) return 0;
+    for (uint32_t i = 0; i < t->n; i++) {
+        struct ws_queue_entry e = t->entries[t->head + i];
+        bool sealed = i == 0 && t->sent > 0;
         if (sealed || e.kind >= WS_QUEUE_CONTROL) {
-            q->entries[q->head + kept++] = e;
+            t->entries[t->head + kept++] = e;
             continue;
         }
-        q->bytes -= e.len;
-        drop(q, &e, sink);
-        if (ends_message(&e)) dropped++;
+        t->bytes -= e.len;
+        drop(t, &e, sink);
+        dropped += count_messages(&e);
     }
-    q->n = kept;
-    drop_keys(q);
-    if (q->n == 0) free_entries(q);
+    t->n = kept;
+    drop_keys(t);
+    if (t->n == 0) free_table(q, sink);
     return dropped;
 }
 
 bool ws_queue_drop_oldest(struct ws_queue *q, struct ws_queue_sink *sink) {
-    struct ws_queue_entry *first = q->entries + q->head;
-    uint32_t at = q->sent ? 1 : 0;
-    while (at < q->n && first[at].kind != WS_QUEUE_MESSAGE) at++;
-    if (at == q->n) return false;
-    q->bytes -= first[at].len;
-    drop(q, &first[at], sink);
+    struct ws_queue_table *t = q->table;
+    if (!t) return false;
+    struct ws_queue_entry *first = t->entries + t->head;
+    uint32_t at = t->sent ? 1 : 0;
+    while (at < t->n && first[at].kind != WS_QUEUE_MESSAGE) at++;
+    if (at == t->n) return false;
+    t->bytes -= first[at].len;
+    drop(t, &first[at], sink);
     /* What stays in front of it moves up: nobody behind it does. */
     if (at) memmove(first + 1, first, at * sizeof *first);
-    q->head++;
-    if (--q->n == 0) free_entries(q);
+    t->head++;
+    if (--t->n == 0) free_table(q, sink);
     return true;
 }
 
 size_t ws_queue_clear(struct ws_queue *q, struct ws_queue_sink *sink) {
+    struct ws_queue_table *t = q->table;
     size_t dropped = 0;
-    for (uint32_t i = 0; i < q->n; i++) {
-        const struct ws_queue_entry *e = &q->entries[q->head + i];
-        if (ends_message(e)) dropped++;
-        drop(q, e, sink);
+    if (!t) return 0;
+    for (uint32_t i = 0; i < t->n; i++) {
+        const struct ws_queue_entry *e = &t->entries[t->head + i];
+        dropped += count_messages(e);
+        drop(t, e, sink);
     }
-    q->n = 0;
-    q->bytes = q->sent = 0;
-    free_entries(q);
+    free_table(q, sink);
     return dropped;
 }

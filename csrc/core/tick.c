@@ -58,6 +58,7 @@ void ws_tick_fini(struct ws_tick *t) {
     free(t->out.data);
     memset(&t->in, 0, sizeof t->in);
     memset(&t->out, 0, sizeof t->out);
+    ws_queue_sink_fini(&t->released);
     ws_batch_fini(&t->batch);
     ws_heap_fini(&t->calls);
     ws_registry_fini(&t->registry);

@@ -30,7 +30,7 @@ static size_t read_all(const struct ws_queue *q, int max, uint8_t *out) {
 
 static void check_bytes(const struct ws_queue *q, const char *expected) {
     uint8_t out[4096];
-    CHECK_EQ(q->bytes, strlen(expected));
+    CHECK_EQ(ws_queue_bytes(q), strlen(expected));
     size_t n = read_all(q, PIECES, out);
     if (n == strlen(expected) && memcmp(out, expected, n) == 0) return;
     fprintf(stderr, "the queue is \"%.*s\", not \"%s\"\n", (int)n, (char *)out, expected);
@@ -61,6 +61,7 @@ static void push_next(struct ws_queue *q, const char *text, enum ws_queue_kind k
     struct ws_queue_entry e = block_entry(text, kind);
     CHECK_EQ(ws_queue_push_next(q, &e, &sink), 0);
     CHECK(sink.first == NULL);
+    ws_queue_sink_fini(&sink);
 }
 
 /* The payload is the object; header and payload lie apart. */
@@ -82,12 +83,12 @@ static size_t free_sink(struct ws_queue_sink *sink) {
         n++;
     }
     sink->bytes = 0;
+    ws_queue_sink_fini(sink);
     return n;
 }
 
 static void check_empty(const struct ws_queue *q) {
-    CHECK(q->entries == NULL && q->n == 0 && q->cap == 0 && q->bytes == 0 && q->sent == 0);
-    CHECK_EQ(q->n_borrowed, 0);
+    CHECK(q->table == NULL && ws_queue_n(q) == 0 && ws_queue_bytes(q) == 0);
 }
 
 static void test_queue_empty(void) {
@@ -99,6 +100,7 @@ static void test_queue_empty(void) {
     CHECK_EQ(ws_queue_discard(&q, &sink), 0);
     CHECK_EQ(ws_queue_clear(&q, &sink), 0);
     check_empty(&q);
+    ws_queue_sink_fini(&sink);
 }
 
 static void test_queue_partial_writes(void) {
@@ -172,6 +174,7 @@ static void test_queue_shared_block(void) {
     check_bytes(&other, "bb");
     CHECK_EQ(ws_queue_clear(&other, &sink), 1);
     CHECK(sink.first == NULL);
+    ws_queue_sink_fini(&sink);
 }
 
 static void test_queue_push_next(void) {
@@ -189,6 +192,7 @@ static void test_queue_push_next(void) {
     check_bytes(&q, "rst[r]second");
     CHECK_EQ(ws_queue_consume(&q, 12, &sink), 3);
     check_empty(&q);
+    ws_queue_sink_fini(&sink);
 }
 
 static void test_queue_pong(void) {
@@ -200,12 +204,13 @@ static void test_queue_pong(void) {
     check_bytes(&q, "101(a)message");
     push_next(&q, "(bb)", WS_QUEUE_PONG); /* the newer one is enough */
     check_bytes(&q, "101(bb)message");
-    CHECK_EQ(q.bytes, 14);
+    CHECK_EQ(ws_queue_bytes(&q), 14);
     CHECK_EQ(ws_queue_consume(&q, 4, &sink), 1);
     push_next(&q, "(c)", WS_QUEUE_PONG); /* "(" is written: that one is sealed */
     check_bytes(&q, "bb)(c)message");
     CHECK_EQ(ws_queue_consume(&q, 13, &sink), 3);
     check_empty(&q);
+    ws_queue_sink_fini(&sink);
 }
 
 /* Borrowed bytes survive their arena, also those of a frame that is half written. */
@@ -222,11 +227,11 @@ static void test_queue_settle(void) {
         if (i == 1) push_object(&q, "H", object);
     }
     push_lasting(&q, "!", WS_QUEUE_CONTROL);
-    CHECK_EQ(q.n_borrowed, 3);
+    CHECK_EQ(q.table->n_borrowed, 3);
     CHECK_EQ(ws_queue_consume(&q, 4, &sink), 1);
-    CHECK_EQ(q.n_borrowed, 2);
+    CHECK_EQ(q.table->n_borrowed, 2);
     CHECK_EQ(ws_queue_settle(&q), 0);
-    CHECK_EQ(q.n_borrowed, 0);
+    CHECK_EQ(q.table->n_borrowed, 0);
     memset(arena, '?', sizeof arena);
     check_bytes(&q, "woHOBJthree!");
     CHECK_EQ(ws_queue_settle(&q), 0);
@@ -250,7 +255,7 @@ static void test_queue_discard(void) {
         push_lasting(&q, "[d]", WS_QUEUE_CONTROL);
         CHECK_EQ(ws_queue_consume(&q, sent, &sink), 0);
         CHECK_EQ(ws_queue_discard(&q, &sink), 3 - sent);
-        CHECK_EQ(q.n_borrowed, 0);
+        CHECK_EQ(q.table->n_borrowed, 0);
         check_bytes(&q, sent ? "irst[c][d]" : "[c][d]"); /* what is sealed goes out whole */
         CHECK_EQ(ws_queue_discard(&q, &sink), 0);
         push_block(&q, "part", WS_QUEUE_PART);
@@ -266,6 +271,132 @@ static void test_queue_discard(void) {
     push_block(&q, "only", WS_QUEUE_MESSAGE);
     CHECK_EQ(ws_queue_discard(&q, &sink), 1);
     check_empty(&q);
+    ws_queue_sink_fini(&sink);
+}
+
+/* ---- borrowed messages side by side ---- */
+
+#define FRAMES 12
+
+/* Frames of a server as they lie in the arena, with the places where each begins. */
+static size_t write_frames(uint8_t *arena, size_t starts[FRAMES + 1]) {
+    static const size_t lens[FRAMES] = {0, 1, 5, 125, 126, 3, 0, 0, 200, 7, 1, 2};
+    size_t at = 0;
+    for (size_t i = 0; i < FRAMES; i++) {
+        struct ws_frame f = {.fin = true, .opcode = 1 + i % 2, .len = lens[i]};
+        starts[i] = at;
+        at += ws_frame_write(arena + at, &f);
+        memset(arena + at, 'a' + (int)i, lens[i]);
+        at += lens[i];
+    }
+    return starts[FRAMES] = at;
+}
+
+static void push_frames(struct ws_queue *q, const uint8_t *arena, const size_t *starts) {
+    for (size_t i = 0; i < FRAMES; i++)
+        CHECK_EQ(ws_queue_push_borrowed(q, arena + starts[i], starts[i + 1] - starts[i]), 0);
+    CHECK_EQ(ws_queue_n(q), 1);
+}
+
+static void check_rest(const struct ws_queue *q, const char *front, const uint8_t *rest,
+                       size_t len) {
+    static uint8_t out[4096];
+    size_t n = read_all(q, PIECES, out);
+    CHECK_EQ(ws_queue_bytes(q), n);
+    CHECK_EQ(n, strlen(front) + len);
+    CHECK(memcmp(out, front, strlen(front)) == 0);
+    CHECK(memcmp(out + strlen(front), rest, len) == 0);
+}
+
+/* Whatever the kernel has taken of it, what is left is settled as a message an entry, so that
+ * policies find them. A ping that went before stays before. */
+static void test_queue_borrowed(void) {
+    static uint8_t arena[1024], copy[1024];
+    size_t starts[FRAMES + 1], all = write_frames(arena, starts);
+    memcpy(copy, arena, all);
+    for (size_t gone = 0; gone <= all; gone++) {
+        struct ws_queue q = {0};
+        struct ws_queue_sink sink = {0};
+        size_t left = 0, sealed = 0, next = all;
+        for (size_t i = FRAMES; i > 0; i--) {
+            if (gone < starts[i]) left++;
+            sealed = sealed || (gone > starts[i - 1] && gone < starts[i]);
+            if (starts[i - 1] >= gone) next = starts[i - 1];
+        }
+        push_frames(&q, arena, starts);
+        CHECK_EQ(ws_queue_consume(&q, gone, &sink), gone == all);
+        push_block(&q, "tail", WS_QUEUE_MESSAGE);
+        CHECK_EQ(ws_queue_settle(&q), 0);
+        memset(arena, 0, sizeof arena);
+        CHECK_EQ(ws_queue_n(&q), left + 1);
+        CHECK_EQ(q.table->n_borrowed, 0);
+        memcpy(arena, copy, all);
+        memcpy(arena + all, "tail", 4);
+        check_rest(&q, "", arena + gone, all + 4 - gone);
+        if (left > sealed) { /* the first that is whole goes */
+            size_t i = FRAMES - (left - sealed);
+            CHECK_EQ(starts[i], next);
+            CHECK(ws_queue_drop_oldest(&q, &sink));
+            CHECK_EQ(ws_queue_bytes(&q), all + 4 - gone - (starts[i + 1] - starts[i]));
+        }
+        CHECK_EQ(ws_queue_discard(&q, &sink), left + 1 - sealed - (left > sealed));
+        CHECK_EQ(ws_queue_clear(&q, &sink), sealed);
+        check_empty(&q);
+        CHECK_EQ(free_sink(&sink), 0);
+    }
+}
+
+/* What is not plain does not join; what is dropped before it is settled is counted. */
+static void test_queue_borrowed_apart(void) {
+    static uint8_t arena[1024];
+    size_t starts[FRAMES + 1], all = write_frames(arena, starts);
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    push_lasting(&q, "[c]", WS_QUEUE_CONTROL);
+    struct ws_queue_entry e = {.data = arena, .len = starts[1], .key = 1};
+    CHECK_EQ(ws_queue_push(&q, &e), 0);
+    CHECK_EQ(ws_queue_push_borrowed(&q, arena + starts[1], starts[2] - starts[1]), 0);
+    CHECK_EQ(ws_queue_push_borrowed(&q, arena + starts[2], starts[3] - starts[2]), 0);
+    CHECK_EQ(ws_queue_push_borrowed(&q, arena + starts[4], starts[5] - starts[4]), 0);
+    CHECK_EQ(ws_queue_n(&q), 4);
+    CHECK_EQ(q.table->n_borrowed, 3);
+    CHECK_EQ(ws_queue_bytes(&q), 3 + starts[3] + starts[5] - starts[4]);
+    CHECK_EQ(ws_queue_discard(&q, &sink), 4);
+    check_bytes(&q, "[c]");
+    CHECK_EQ(ws_queue_clear(&q, &sink), 0);
+    push_frames(&q, arena, starts);
+    check_rest(&q, "", arena, all);
+    CHECK_EQ(ws_queue_clear(&q, &sink), FRAMES);
+    check_empty(&q);
+    CHECK_EQ(free_sink(&sink), 0);
+}
+
+/* The next queue gets the table of the last one, grown or not; a bound holds. */
+static void test_queue_spare_tables(void) {
+    enum { QUEUES = 1000 };
+    static struct ws_queue queues[QUEUES];
+    struct ws_queue_sink sink = {0};
+    for (size_t i = 0; i < QUEUES; i++) {
+        ws_queue_lend(&queues[i], &sink);
+        push_lasting(&queues[i], "x", WS_QUEUE_MESSAGE);
+    }
+    const struct ws_queue_table *last = NULL;
+    for (size_t i = 0; i < QUEUES; i++) {
+        size_t before = sink.spare_bytes;
+        const struct ws_queue_table *table = queues[i].table;
+        CHECK_EQ(ws_queue_consume(&queues[i], 1, &sink), 1);
+        check_empty(&queues[i]);
+        if (sink.spare_bytes > before) last = table;
+    }
+    CHECK(sink.spare_bytes > 0 && sink.spare_bytes <= 128 * 1024);
+    struct ws_queue q = {0};
+    ws_queue_lend(&q, &sink);
+    CHECK(q.table == last);
+    push_lasting(&q, "again", WS_QUEUE_MESSAGE);
+    check_bytes(&q, "again");
+    CHECK_EQ(ws_queue_clear(&q, &sink), 1);
+    CHECK_EQ(free_sink(&sink), 0);
+    CHECK_EQ(sink.spare_bytes, 0);
 }
 
 /* ---- keys ---- */
@@ -278,6 +409,7 @@ static void push_key(struct ws_queue *q, const char *text, uint64_t key, bool re
     CHECK_EQ(replaced, replaces);
     if (!replaced) CHECK_EQ(ws_queue_push(q, &e), 0);
     CHECK(sink.first == NULL);
+    ws_queue_sink_fini(&sink);
 }
 
 static void test_queue_keys(void) {
@@ -307,7 +439,7 @@ static void test_queue_keys(void) {
     check_bytes(&q, "[q]a6");
     CHECK_EQ(ws_queue_clear(&q, &sink), 1);
     check_empty(&q);
-    CHECK(q.keys == NULL);
+    ws_queue_sink_fini(&sink);
 }
 
 static void test_queue_drop_oldest(void) {
@@ -339,6 +471,7 @@ static void test_queue_drop_oldest(void) {
     CHECK_EQ(ws_queue_consume(&q, 1, &sink), 0);
     CHECK(!ws_queue_drop_oldest(&q, &sink));
     CHECK_EQ(ws_queue_clear(&q, &sink), 1);
+    ws_queue_sink_fini(&sink);
 }
 
 /* Keys come and go by the thousand while the queue moves: the last of each key is the one written
@@ -351,7 +484,7 @@ static void test_queue_keys_random(void) {
     random_state = 3;
     memset(newest, 0, sizeof newest);
     memset(written, 0, sizeof written);
-    for (int step = 1; step < 60000 || q.n; step++) {
+    for (int step = 1; step < 60000 || ws_queue_n(&q); step++) {
         uint32_t key = random_next(KEYS), what = random_next(10);
         if (step < 60000 && what < 7) {
             struct ws_queue_entry e = {.len = sizeof(int) * 2, .kind = WS_QUEUE_MESSAGE};
@@ -362,13 +495,13 @@ static void test_queue_keys_random(void) {
             e.key = key + 1;
             newest[key] = step;
             if (!ws_queue_replace(&q, &e, &sink)) CHECK_EQ(ws_queue_push(&q, &e), 0);
-            CHECK(q.n <= KEYS + 1);
+            CHECK(ws_queue_n(&q) <= KEYS + 1);
         } else if (what == 7) {
             struct ws_queue_entry e = block_entry("--------", WS_QUEUE_CONTROL);
             CHECK_EQ(ws_queue_push_next(&q, &e, &sink), 0);
-        } else if (q.n) { /* one frame, in two pieces */
+        } else if (ws_queue_n(&q)) { /* one frame, in two pieces */
             int values[2];
-            const struct ws_queue_entry *first = &q.entries[q.head];
+            const struct ws_queue_entry *first = &q.table->entries[q.table->head];
             memcpy(values, first->data, sizeof values);
             if (first->kind == WS_QUEUE_MESSAGE) {
                 CHECK(values[1] > written[values[0]]);
@@ -380,6 +513,7 @@ static void test_queue_keys_random(void) {
     }
     for (int i = 0; i < KEYS; i++) CHECK_EQ(written[i], newest[i]);
     check_empty(&q);
+    ws_queue_sink_fini(&sink);
 }
 
 /* Thousands of entries through a queue that grows, moves and shrinks; the model is a string. */
@@ -407,12 +541,14 @@ static void test_queue_random(void) {
                 from += n;
             }
             size_t n = read_all(&q, PIECES, (uint8_t *)out);
-            wrong += q.bytes != to - from || n > q.bytes || memcmp(out, model + from, n) != 0;
-            wrong += q.n == 0 && q.entries != NULL;
+            wrong += ws_queue_bytes(&q) != to - from || n > ws_queue_bytes(&q) ||
+                     memcmp(out, model + from, n) != 0;
+            wrong += ws_queue_n(&q) == 0 && q.table != NULL;
         }
         CHECK_EQ(wrong, 0);
         ws_queue_clear(&q, &sink);
         check_empty(&q);
+        ws_queue_sink_fini(&sink);
     }
     free(model);
     free(out);
@@ -427,6 +563,9 @@ int main(void) {
     RUN(test_queue_pong);
     RUN(test_queue_settle);
     RUN(test_queue_discard);
+    RUN(test_queue_borrowed);
+    RUN(test_queue_borrowed_apart);
+    RUN(test_queue_spare_tables);
     RUN(test_queue_keys);
     RUN(test_queue_drop_oldest);
     RUN(test_queue_keys_random);
