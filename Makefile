@@ -16,7 +16,7 @@ tools := $(VENV)/.wspy-tools
 sources := setup.py pyproject.toml $(wildcard csrc/*/*.c csrc/*/*.h)
 bench_venv := $(VENV)-bench
 
-.PHONY: help run test build lint debug fuzz coverage autobahn bench bench-compare clean
+.PHONY: help run test build lint debug fuzz coverage autobahn wheel bench bench-compare clean
 
 help:
 	@echo "make run       build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
@@ -26,6 +26,7 @@ help:
 	@echo "make fuzz      feed the core what libFuzzer makes up (SECONDS=$(SECONDS) for each target)"
 	@echo "make coverage  count the lines that the tests run, in C and in Python"
 	@echo "make autobahn  run Autobahn's test suite against it (STRATEGIES='$(STRATEGIES)')"
+	@echo "make wheel     build a wheel into dist/ (PGO=1: with the profile of a benchmark's load)"
 	@echo "make bench     build wspy and measure it beside other servers, a quarter of an hour"
 	@echo "               (ARGS='echo --workloads 32x20x16 --rounds 9': one part of it)"
 	@echo "make bench-compare  measure this tree beside another revision (REV=$(REV))"
@@ -74,6 +75,10 @@ $(tools): $(stamp)
 	@echo "installing ruff, mypy, clang-format and coverage in $(VENV)"
 	@$(bin)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
+
+wheel:
+	@sh scripts/system.sh $(PYTHON)
+	@$(PYTHON) scripts/wheel.py $(if $(filter 1,$(PGO)),--pgo)
 
 # ARGS: benchmarks by name (echo, broadcast, handshake, latency, idle) and options; --help tells them.
 bench: $(bench_venv)/.wspy-installed

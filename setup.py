@@ -50,6 +50,8 @@ class BuildExt(build_ext):
             raise SystemExit(describe(missing))
         if os.environ.get("WSPY_SANITIZE") != "1":
             self.optimize_at_link_time()
+        if profile := os.environ.get("WSPY_PGO"):
+            self.guide_by_profile(profile)
         super().build_extensions()
 
     def optimize_at_link_time(self) -> None:
@@ -70,6 +72,18 @@ class BuildExt(build_ext):
         if not self.compiles(""):
             return [NEEDED[0]]
         return [need for need in NEEDED if not self.compiles(need[0])]
+
+    def guide_by_profile(self, step: str) -> None:
+        """scripts/wheel.py builds twice: "generate" counts which way the code goes, "use" knows."""
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "build", "pgo", "counts")
+        flags = {
+            "generate": ["-fprofile-generate", "-fprofile-update=atomic"],
+            "use": ["-fprofile-use", "-fprofile-correction", "-Wno-missing-profile"],
+        }[step]
+        self.force = True  # what build/ holds may be of another step
+        for extension in self.extensions:
+            extension.extra_compile_args += [*flags, f"-fprofile-dir={folder}"]
+            extension.extra_link_args += [*flags, f"-fprofile-dir={folder}"]
 
     def compiles(self, lines: str, *flags: str, link: bool = False) -> bool:
         with tempfile.TemporaryDirectory() as folder:

@@ -46,7 +46,7 @@ check "mypy tests" mypy --strict tests
 check "mypy examples" mypy --strict examples
 check "mypy bench" mypy --strict bench
 # screenshots.py starts its browser as the tests do.
-check "mypy scripts" env MYPYPATH=tests mypy --strict scripts/*.py
+check "mypy scripts" env MYPYPATH=tests:bench mypy --strict scripts/*.py
 
 check "clang-format" clang-format --dry-run --Werror csrc/*/*.[ch] bench/*.[ch] bench/servers/*.c tests/*/*.[ch]
 
