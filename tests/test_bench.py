@@ -6,6 +6,7 @@ Nothing here asserts how fast anything is.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import socket
 import subprocess
@@ -112,9 +113,15 @@ def test_a_handshake_that_is_refused_ends_the_run(load: Path) -> None:
 
 
 def test_memory_is_that_of_each_connection(load: Path) -> None:
-    ballast = []
+    """The ballast is mapped: what is allocated may be memory that an earlier test has freed."""
+    ballast: list[mmap.mmap] = []
+
+    def take_on_board(conn: wspy.Connection) -> None:
+        ballast.append(mmap.mmap(-1, 100_000, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        ballast[-1].write(b"x" * 100_000)
+
     server = echo_server()
-    server.on_open(lambda conn: ballast.append(os.urandom(100_000)))
+    server.on_open(take_on_board)
     with server.start_in_thread():
         run = run_load(load, server, "--idle", "--connections", 200)
         wait_until(lambda: len(server) == 0)
