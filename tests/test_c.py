@@ -39,8 +39,8 @@ def names_of(source: Path) -> set[str]:
 def wrappers_of(source: Path) -> list[str]:
     """A comment in a program names functions that it stands in for: "wrap: malloc calloc"."""
     text = source.read_text(encoding="utf-8")
-    found = re.search(r"^/\* wrap: (.+) \*/$", text, re.MULTILINE)
-    return [f"-Wl,--wrap={name}" for name in found[1].split()] if found else []
+    lines = re.findall(r"^/\* wrap: (.+) \*/$", text, re.MULTILINE)
+    return [f"-Wl,--wrap={name}" for name in " ".join(lines).split()]
 
 
 def check_program(
