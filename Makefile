@@ -7,6 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 STRATEGIES ?= select poll epoll
 SECONDS ?= 60
+JOBS ?= auto
 REV ?= HEAD
 
 bin := $(VENV)/bin
@@ -20,7 +21,8 @@ bench_venv := $(VENV)-bench
 
 help:
 	@echo "make run       build wspy and start the chat (HOST=$(HOST) PORT=$(PORT))"
-	@echo "make test      build wspy and run every test (ARGS='-k name' goes to pytest)"
+	@echo "make test      build wspy and run every test (ARGS='-k name' goes to pytest;"
+	@echo "               JOBS=0: one test after the other, in one process)"
 	@echo "make lint      look at every file without running it: style, types, warnings, analysis"
 	@echo "make debug     run the tests on an extension built with sanitizers (ARGS too)"
 	@echo "make fuzz      feed the core what libFuzzer makes up (SECONDS=$(SECONDS) for each target)"
@@ -37,7 +39,7 @@ run: $(stamp)
 	@exec $(bin)/python -m wspy chat --host "$(HOST)" --port "$(PORT)"
 
 test: $(stamp)
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 build: $(stamp)
 

@@ -35,7 +35,8 @@ def test_max_connections(servers: Servers, connect: Connect, log: Records) -> No
         assert int(response.headers["retry-after"]) > 0
         assert b"max_connections" in response.body
     assert server.stats()["shed"] == 2
-    assert any("503" in line and "max_connections" in line for line in log.at(30))
+    # The answer is written where the connection is accepted, the line follows.
+    wait_until(lambda: any("503" in line and "max_connections" in line for line in log.at(30)))
     for client in clients:
         client.echo("still there")
     clients[0].close()
