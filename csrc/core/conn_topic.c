@@ -12,7 +12,7 @@ int ws_conn_subscribe(struct ws_conn *c, struct ws_slice name, bool pattern) {
     /* Whoever closes it publishes that first and leaves then: no subscription stays behind. */
     if (ws_conn_is_open(c)) {
         done = ws_topic_subscribe(&t->topics, &c->subscriber, name, pattern);
-        if (done == 1 && max && c->subscriber.n > max) {
+        if (done == 1 && max && ws_topic_subscriptions(&c->subscriber) > max) {
             ws_topic_unsubscribe(&t->topics, &c->subscriber, name, pattern);
             done = WS_ERR_LIMIT;
         }

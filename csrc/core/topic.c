@@ -267,7 +267,6 @@ int ws_topic_subscribe(struct ws_topics *t, struct ws_subscriber *who, struct ws
     topic->items[topic->n++] = s;
     if (who->first) who->first->prev = s;
     who->first = s;
-    who->n++;
     return 1;
 }
 
@@ -279,7 +278,6 @@ static void end_subscription(struct ws_topics *t, struct ws_subscription *s) {
     if (s->prev) s->prev->next = s->next;
     else s->who->first = s->next;
     if (s->next) s->next->prev = s->prev;
-    s->who->n--;
     free(s);
     free_topic_if_unused(t, topic);
 }
@@ -290,6 +288,12 @@ int ws_topic_unsubscribe(struct ws_topics *t, struct ws_subscriber *who, struct 
     if (!s) return 0;
     end_subscription(t, s);
     return 1;
+}
+
+size_t ws_topic_subscriptions(const struct ws_subscriber *who) {
+    size_t n = 0;
+    for (const struct ws_subscription *s = who->first; s; s = s->next) n++;
+    return n;
 }
 
 void ws_topic_leave(struct ws_topics *t, struct ws_subscriber *who) {
@@ -365,8 +369,8 @@ ptrdiff_t ws_topic_visit(struct ws_topics *t, struct ws_slice name, uint64_t seq
         /* From the back: one that leaves is replaced by one that was visited. */
         for (uint32_t at = topic->n; at-- > 0;) {
             struct ws_subscription *s = topic->items[at];
-            if (s->since >= sequence || (several && s->who->visited == t->visits)) continue;
-            if (several) s->who->visited = t->visits;
+            if (s->since >= sequence || (several && s->who->first->visited == t->visits)) continue;
+            if (several) s->who->first->visited = t->visits;
             if (visit) visit(ctx, s->who);
             n++;
         }

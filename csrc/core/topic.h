@@ -25,15 +25,16 @@ struct ws_subscription {
     struct ws_topic *topic;
     struct ws_subscriber *who;
     struct ws_subscription *next, *prev; /* of the same subscriber */
-    uint64_t since; /* the sequence number when it began: what is later is for it */
-    uint32_t at;    /* its place in the topic */
+    uint64_t since;   /* the sequence number when it began: what is later is for it */
+    uint64_t visited; /* of a subscriber's first: the last visit that came to it, so that two
+                         patterns visit it once */
+    uint32_t at;      /* its place in the topic */
 };
 
-/* Zeroed memory is a subscriber to nothing. It stays where it is until it has left. */
+/* Zeroed memory is a subscriber to nothing. It stays where it is until it has left. Most
+ * connections are one to nothing, so it is small. */
 struct ws_subscriber {
     struct ws_subscription *first; /* owned */
-    uint64_t visited; /* the last visit that came here, so that two patterns visit it once */
-    uint32_t n;
 };
 
 struct ws_topics {
@@ -64,6 +65,8 @@ int ws_topic_subscribe(struct ws_topics *t, struct ws_subscriber *who, struct ws
 /* 1: unsubscribed, 0: it was not subscribed. */
 int ws_topic_unsubscribe(struct ws_topics *t, struct ws_subscriber *who, struct ws_slice name,
                          bool pattern);
+/* How many subscriptions it has. */
+size_t ws_topic_subscriptions(const struct ws_subscriber *who);
 /* Ends all its subscriptions. */
 void ws_topic_leave(struct ws_topics *t, struct ws_subscriber *who);
 
