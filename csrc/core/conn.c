@@ -224,3 +224,7 @@ void *ws_conn_get_user(const struct ws_conn *c) {
 void ws_conn_set_user(struct ws_conn *c, void *user) {
     c->user = user;
 }
+
+void *ws_conn_get_server_user(const struct ws_conn *c) {
+    return c->tick->user;
+}

@@ -320,7 +320,8 @@ uint64_t ws_conn_id(const struct ws_conn *c); /* [snapshot] */
 uint64_t ws_conn_dropped(const struct ws_conn *c);
 bool ws_conn_is_open(const struct ws_conn *c);   /* [snapshot] */
 size_t ws_conn_backlog(const struct ws_conn *c); /* bytes queued, posted ones included [snapshot] */
-void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out); /* [snapshot] */
+/* [snapshot; direct with drop_headers] */
+void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out);
 /* Microseconds between the last ping of the core's that was answered and its pong; -1: none was.
  * [snapshot] */
 int64_t ws_conn_get_latency_us(const struct ws_conn *c);
@@ -338,6 +339,8 @@ bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out);
 /* The caller's own pointer, NULL at first; the core never looks at it. [direct] */
 void *ws_conn_get_user(const struct ws_conn *c);
 void ws_conn_set_user(struct ws_conn *c, void *user);
+/* What ws_server_new was given. Any thread. */
+void *ws_conn_get_server_user(const struct ws_conn *c);
 
 /* Counted references. Any thread. */
 void ws_conn_ref(struct ws_conn *c);

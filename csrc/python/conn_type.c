@@ -18,7 +18,7 @@ struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct
     if (!self) return NULL;
     ws_conn_ref(core);
     self->core = core;
-    self->server = (struct ws_server_object *)Py_NewRef(server);
+    Py_INCREF(server);
     return self;
 }
 
@@ -34,7 +34,7 @@ void ws_conn_type_raise(struct ws_conn_object *self, int err) {
     int code = known ? close.code : close.sent_code ? close.sent_code : 1006;
     PyObject *reason = ws_convert_utf8(known ? close.reason : close.sent_reason);
     if (!reason) return;
-    ws_errors_raise_closed(self->server->state, code, reason);
+    ws_errors_raise_closed(ws_conn_type_server(self)->state, code, reason);
     Py_DECREF(reason);
 }
 
@@ -53,7 +53,7 @@ static const char *const send_names[] = {"data", "key", NULL};
 
 static PyObject *send_with_key(struct ws_conn_object *self, struct ws_convert_payload *p,
                                PyObject *key) {
-    if (ws_convert_key(self->server->core, key, &p->payload.key) == 0)
+    if (ws_convert_key(ws_conn_type_server(self)->core, key, &p->payload.key) == 0)
         return ws_conn_type_send(self, p);
     ws_convert_payload_fini(p);
     return NULL;
@@ -100,7 +100,7 @@ static PyObject *conn_send_json(struct ws_conn_object *self, PyObject *const *ar
     struct ws_convert_payload p;
     if (ws_convert_arguments("send_json", own_names, 1, 1, args, n, keywords, values) < 0)
         return NULL;
-    PyObject *text = ws_json_codec_dump(self->server, values[0], &p);
+    PyObject *text = ws_json_codec_dump(ws_conn_type_server(self), values[0], &p);
     if (!text) return NULL;
     PyObject *sent = send_with_key(self, &p, values[1]);
     Py_DECREF(text);
@@ -227,7 +227,8 @@ static PyObject *get_headers(struct ws_conn_object *self, void *closure) {
     if (self->headers) return Py_NewRef(self->headers);
     PyObject *fields = make_fields(self);
     if (!fields) return NULL;
-    PyObject *headers = PyObject_CallOneArg(self->server->state->headers_class, fields);
+    PyObject *headers =
+        PyObject_CallOneArg(ws_conn_type_server(self)->state->headers_class, fields);
     Py_DECREF(fields);
     if (!headers) return NULL;
     if (self->headers) { /* another thread was here during the call: one object for all */
@@ -308,7 +309,7 @@ static PyObject *get_sent_close(struct ws_conn_object *self, void *closure) {
 
 static PyObject *get_server(struct ws_conn_object *self, void *closure) {
     (void)closure;
-    return Py_NewRef(self->server);
+    return Py_NewRef(ws_conn_type_server(self));
 }
 
 /* ---- slots ---- */
@@ -339,8 +340,9 @@ static PyObject *conn_repr(struct ws_conn_object *self) {
 }
 
 static int conn_traverse(struct ws_conn_object *self, visitproc visit, void *arg) {
+    struct ws_server_object *server = ws_conn_type_server(self);
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->server);
+    Py_VISIT(server);
     Py_VISIT(self->dict);
     Py_VISIT(self->headers);
     return 0;
@@ -355,11 +357,12 @@ static int conn_clear(struct ws_conn_object *self) {
 
 static void conn_dealloc(struct ws_conn_object *self) {
     PyTypeObject *type = Py_TYPE(self);
+    struct ws_server_object *server = ws_conn_type_server(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs) PyObject_ClearWeakRefs((PyObject *)self);
     conn_clear(self);
     ws_conn_unref(self->core);
-    Py_DECREF(self->server); /* after the connection: it may be the last one */
+    Py_DECREF(server); /* after the connection: it may be the last one */
     type->tp_free(self);
     Py_DECREF(type);
 }

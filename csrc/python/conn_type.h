@@ -6,13 +6,16 @@
 #include "server_type.h"
 
 struct ws_conn_object {
-    PyObject_HEAD struct ws_conn *core; /* a counted reference */
-    struct ws_server_object *server;    /* owned: the core's server has to outlive core */
+    PyObject_HEAD struct ws_conn *core; /* a counted reference, and one to the server: it has to
+                                           outlive core */
     PyObject *dict;                     /* owned; NULL until an attribute is set */
     PyObject *weakrefs;
     PyObject *headers; /* owned; NULL until asked for */
 };
 
+static inline struct ws_server_object *ws_conn_type_server(const struct ws_conn_object *self) {
+    return ws_conn_get_server_user(self->core);
+}
 /* A new object for a connection of server (new reference), or NULL with an exception set. */
 struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct ws_conn *core);
 /* Sends a payload and finishes it. What send() returns, or NULL with an exception set. */

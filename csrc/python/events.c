@@ -57,11 +57,11 @@ static PyObject *take_exception(struct ws_server_object *server) {
 
 /* Lets wspy.errors write the traceback. */
 static void log_exception(struct ws_conn_object *conn, enum ws_handler_slot slot, PyObject *exc) {
-    PyObject *log = conn->server->state->log_handler_error;
+    PyObject *log = ws_conn_type_server(conn)->state->log_handler_error;
     PyObject *event = PyUnicode_FromString(ws_server_type_slot_name(slot));
     struct call call = {.args = {event, (PyObject *)conn, exc}};
     if (!event || !call_handler(log, &call, 3)) {
-        PyObject *second = take_exception(conn->server);
+        PyObject *second = take_exception(ws_conn_type_server(conn));
         if (second) {
             ws_errors_give(second);
             ws_errors_drop(log);
@@ -73,7 +73,7 @@ static void log_exception(struct ws_conn_object *conn, enum ws_handler_slot slot
 /* A handler of conn raised: on_error is told; without it, or if it fails too, the log is, and the
  * connection is closed. */
 static void handle_exception(struct ws_conn_object *conn, enum ws_handler_slot slot) {
-    struct ws_server_object *server = conn->server;
+    struct ws_server_object *server = ws_conn_type_server(conn);
     PyObject *exc = take_exception(server);
     if (!exc) return;
     PyObject *on_error = server->handlers[WS_HANDLER_ERROR];
@@ -141,10 +141,10 @@ static void on_json(struct ws_conn_object *conn, const struct ws_message *messag
         refuse_message(conn, 1003, "JSON text is expected");
         return;
     }
-    PyObject *handler =
-        Py_NewRef(conn->server->handlers[WS_HANDLER_JSON]); /* json_loads may replace it */
+    PyObject *handler = Py_NewRef(
+        ws_conn_type_server(conn)->handlers[WS_HANDLER_JSON]); /* json_loads may replace it */
     PyObject *text = ws_convert_message(message);
-    PyObject *value = text ? ws_json_codec_load(conn->server, text) : NULL;
+    PyObject *value = text ? ws_json_codec_load(ws_conn_type_server(conn), text) : NULL;
     struct call call = {.args = {(PyObject *)conn, value}};
     if (text && !value && !PyErr_Occurred()) refuse_message(conn, 1007, "this is not JSON");
     else if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, WS_HANDLER_JSON);
@@ -177,7 +177,7 @@ static void on_message(void *user, struct ws_conn *core, const struct ws_message
 }
 
 static void call_on_close(struct ws_conn_object *conn, const struct ws_close *close) {
-    PyObject *handler = conn->server->handlers[WS_HANDLER_CLOSE];
+    PyObject *handler = ws_conn_type_server(conn)->handlers[WS_HANDLER_CLOSE];
     if (!handler) return;
     PyObject *code = PyLong_FromLong(close->code);
     PyObject *reason = ws_convert_utf8(close->reason);

@@ -13,7 +13,7 @@ struct stream_object {
 };
 
 PyObject *ws_stream_type_make(struct ws_conn_object *conn, bool text) {
-    PyTypeObject *type = conn->server->state->stream_type;
+    PyTypeObject *type = ws_conn_type_server(conn)->state->stream_type;
     struct stream_object *self = (struct stream_object *)type->tp_alloc(type, 0);
     if (!self) return NULL;
     self->conn = (struct ws_conn_object *)Py_NewRef(conn);

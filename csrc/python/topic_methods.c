@@ -49,7 +49,7 @@ static int get_exclude(struct ws_server_object *server, PyObject *value, struct 
         return -1;
     }
     struct ws_conn_object *conn = (struct ws_conn_object *)value;
-    if (conn->server != server) {
+    if (ws_conn_type_server(conn) != server) {
         PyErr_SetString(PyExc_ValueError, "exclude must be a connection of this server");
         return -1;
     }
@@ -210,7 +210,7 @@ PyObject *ws_topic_methods_conn_publish(struct ws_conn_object *self, PyObject *c
     if (ws_convert_arguments("publish", own_names, 2, 2, args, n, names, values) < 0 ||
         get_topic(values[0], &topic) < 0 || ws_convert_payload_init(&p, "publish", values[1]) < 0)
         return NULL;
-    return publish(self->server, values[0], topic, &p, values[2], self->core);
+    return publish(ws_conn_type_server(self), values[0], topic, &p, values[2], self->core);
 }
 
 const char ws_topic_methods_publish_json_doc[] =
