@@ -11,22 +11,21 @@
 
 struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *address) {
     struct ws_conn *c = calloc(1, sizeof *c);
-    struct ws_http_reader *reader = malloc(sizeof *reader);
-    if (!c || !reader) {
+    struct ws_work *work = c ? ws_conn_need_work(c) : NULL;
+    if (!work) {
         free(c);
-        free(reader);
         return NULL;
     }
-    ws_http_reader_init(reader, WS_HTTP_REQUEST, t->options->max_header_size,
+    ws_http_reader_init(&work->reader, WS_HTTP_REQUEST, t->options->max_header_size,
                         t->options->max_headers);
-    c->reader = reader;
+    work->address = *address;
+    work->linger_left = LINGER_MAX;
     c->tick = t;
     c->fd = fd;
-    c->address = *address;
+    c->family = address->family;
     c->node.id = ++*t->last_id;
     c->state = WS_CONN_HEAD;
     c->code = 1006;
-    c->linger_left = LINGER_MAX;
     atomic_init(&c->latency_us, WS_LATENCY_NONE);
     atomic_init(&c->refs, 1);
     ws_conn_init_closing(c);
@@ -42,35 +41,52 @@ void ws_conn_unref(struct ws_conn *c) {
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1) return;
     ws_conn_free_closing(c);
     free(c->head);
-    free(c->reason);
-    free(c->sent_reason);
+    free(c->words);
     free(c);
+}
+
+struct ws_work *ws_conn_need_work(struct ws_conn *c) {
+    if (!c->work) c->work = calloc(1, sizeof *c->work);
+    return c->work;
+}
+
+void ws_conn_tidy(struct ws_conn *c) {
+    const struct ws_work *w = c->work;
+    if (!w || !c->opened || w->pending.cap || w->pongs.cap || w->behind || w->lane || w->object)
+        return;
+    free(c->work);
+    c->work = NULL;
+}
+
+static void free_work(struct ws_conn *c) {
+    struct ws_tick *t = c->tick;
+    struct ws_work *w = c->work;
+    if (!w) return;
+    ws_buf_fini(&w->pending);
+    ws_buf_fini(&w->pongs);
+    if (w->lane) {
+        for (size_t i = w->lane->head; i < w->lane->n; i++)
+            ws_dispatch_drop(t, &w->lane->events[i]);
+        ws_batch_free(w->lane);
+    }
+    if (w->object) {
+        struct ws_event ev = {.object = w->object};
+        ws_dispatch_drop(t, &ev);
+    }
+    free(w);
+    c->work = NULL;
 }
 
 /* What only a living connection needs. Objects were released in dispatch, before on_close returned;
  * only a run that breaks off leaves some, and ends with the caller's lock held. The head, the
  * address and the close's words stay for those who hold a reference. */
 static void free_working_memory(struct ws_conn *c) {
-    struct ws_tick *t = c->tick;
     ws_conn_drop_queue(c);
     ws_proto_fini(&c->proto);
-    ws_buf_fini(&c->pending);
-    free(c->reader);
-    c->reader = NULL;
-    ws_buf_fini(&c->pongs);
+    c->throttled = false; /* resume_ms goes with the rates */
     free(c->rates);
     c->rates = NULL;
-    if (c->lane) {
-        for (size_t i = c->lane->head; i < c->lane->n; i++)
-            ws_dispatch_drop(t, &c->lane->events[i]);
-        ws_batch_free(c->lane);
-        c->lane = NULL;
-    }
-    if (c->object) {
-        struct ws_event ev = {.object = c->object};
-        c->object = NULL;
-        ws_dispatch_drop(t, &ev);
-    }
+    free_work(c);
 }
 
 void ws_conn_bury(struct ws_conn *c) {
@@ -83,12 +99,8 @@ void ws_conn_bury(struct ws_conn *c) {
 }
 
 void ws_conn_die(struct ws_conn *c) {
-    struct ws_tick *t = c->tick;
     c->state = WS_CONN_DEAD;
-    if (c->is_dead) return;
-    c->is_dead = true;
-    c->next_dead = t->dead;
-    t->dead = c;
+    ws_conn_mark(c, WS_CONN_GIVEN_UP);
 }
 
 void ws_conn_touch(struct ws_conn *c) {
@@ -98,18 +110,13 @@ void ws_conn_touch(struct ws_conn *c) {
     c->tick->touched = c;
 }
 
-void ws_conn_make_ready(struct ws_conn *c) {
-    if (c->is_ready) return;
-    c->is_ready = true;
-    c->next_ready = c->tick->ready;
-    c->tick->ready = c;
-}
-
-void ws_conn_mark_overdue(struct ws_conn *c) {
-    if (c->is_overdue) return;
-    c->is_overdue = true;
-    c->next_overdue = c->tick->overdue;
-    c->tick->overdue = c;
+/* All that is rarer shares a list: it stands there while it has a mark. */
+void ws_conn_mark(struct ws_conn *c, uint8_t marks) {
+    if (!c->marks && marks) {
+        c->next_marked = c->tick->marked;
+        c->tick->marked = c;
+    }
+    c->marks |= marks;
 }
 
 void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind) {
@@ -125,7 +132,7 @@ void ws_conn_event(struct ws_conn *c, const struct ws_event *ev) {
         return;
     }
     if (ev->owned) free(ev->data);
-    if (ev->object) c->object = ev->object; /* released with the connection */
+    if (ev->object) c->work->object = ev->object; /* where it was; released with the connection */
     c->eof = true; /* what is lost cannot be skipped: nothing more is read */
     c->must_end = WS_CLOSE_ERROR;
     ws_conn_make_ready(c);
@@ -183,7 +190,8 @@ size_t ws_conn_backlog(const struct ws_conn *c) {
 }
 
 void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out) {
-    *out = c->address;
+    if (c->head) ws_address_unpack(out, c->family, c->head + c->head_len);
+    else *out = c->work ? c->work->address : (struct ws_address){0};
 }
 
 struct ws_slice ws_conn_get_head(const struct ws_conn *c) {
@@ -198,9 +206,10 @@ bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
     if (atomic_load_explicit(&c->told, memory_order_acquire)) {
         out->code = c->code;
         out->sent_code = c->sent_code;
-        if (c->reason) out->reason = (struct ws_slice){c->reason, c->reason_len};
-        if (c->sent_reason)
-            out->sent_reason = (struct ws_slice){c->sent_reason, c->sent_reason_len};
+        if (c->words) {
+            out->sent_reason = (struct ws_slice){c->words->bytes, c->words->sent_len};
+            out->reason = (struct ws_slice){c->words->bytes + c->words->sent_len, c->words->len};
+        }
         out->kind = (enum ws_close_kind)c->close_kind;
         return true;
     }

@@ -33,13 +33,44 @@ struct ws_closing {
 /* What came of a connection lately; only one that is limited, or sends control frames, has it. */
 struct ws_rates {
     struct ws_rate control, messages, bytes;
+    uint32_t resume_ms; /* throttled: when it may be read again */
 };
 
+/* What a connection has that is amid something: most are not, so it is a block of its own. */
+struct ws_work {
+    struct ws_buf pending;   /* HEAD: the head so far; later: bytes behind the head */
+    struct ws_buf pongs;     /* frames that answer the pings of this turn */
+    struct ws_queue *behind; /* owned: messages that wait for the stream's end, NULL if none do */
+    struct ws_batch *lane;   /* owned: events that wait, NULL if none do */
+    void *object;            /* owned: memory that a large message is received into */
+    uint8_t *object_data;
+    /* Until it is open. */
+    struct ws_http_reader reader;
+    struct ws_address address;
+    uint32_t linger_left; /* bytes an error answer's peer may still send */
+};
+
+/* What the close frames said: ours, then the peer's. */
+struct ws_words {
+    uint8_t sent_len, len;
+    char bytes[];
+};
+
+/* Lists of the tick that a connection may stand in, or-ed. */
+enum ws_conn_mark {
+    WS_CONN_READY = 1,   /* holds bytes or events from before */
+    WS_CONN_OVERDUE = 2, /* its deadline has come */
+    WS_CONN_GIVEN_UP = 4 /* to be buried at the tick's end */
+};
+
+/* Memory counts here: there may be a million of these that do nothing. What every message needs
+ * comes first. */
 struct ws_conn {
     struct ws_registry_node node; /* first: the registry's node is the connection */
     struct ws_tick *tick;
     void *user;
-    _Atomic uint32_t refs;
+    _Atomic(const struct ws_closing *)
+        closing; /* NULL: open. The first close of any thread stays */
     int fd;
     uint32_t slot;
 
@@ -47,9 +78,11 @@ struct ws_conn {
     uint8_t interest;   /* what the poller watches for; the loop's */
     uint8_t close_kind; /* enum ws_close_kind: the first cause stays */
     uint8_t must_end; /* enum ws_close_kind: an END event that found no memory, to be tried again */
-    bool opened : 1;  /* on_open was called */
-    bool eof : 1;     /* nothing more comes from the peer */
-    bool broken : 1;  /* the peer takes nothing more */
+    uint8_t marks;    /* enum ws_conn_mark, or-ed */
+    bool is_touched : 1;    /* stands in that list of the tick */
+    bool opened : 1;        /* on_open was called */
+    bool eof : 1;           /* nothing more comes from the peer */
+    bool broken : 1;        /* the peer takes nothing more */
     bool was_reset : 1;     /* a write told it, so that the read that follows sees a mere end */
     bool shut : 1;          /* our FIN is sent */
     bool blocked : 1;       /* the kernel took less than there was */
@@ -64,57 +97,62 @@ struct ws_conn {
     bool throttled : 1;    /* over its rate: not read until resume_ms */
     bool is_held : 1;      /* not read since held_ms, for whatever reason */
     bool in_stream : 1;    /* a FIRST part was queued, its LAST was not */
-    bool is_touched : 1, is_ready : 1, is_overdue : 1,
-        is_dead : 1;   /* stands in that list of the tick */
-    _Atomic bool told; /* on_close was called: what it said stays */
-    _Atomic(const struct ws_closing *)
-        closing; /* NULL: open. The first close of any thread stays */
+    _Atomic bool told;     /* on_close was called: what it said stays */
+    _Atomic bool streaming;    /* somebody sends parts */
+    _Atomic bool ping_posted;  /* a ping of the core's is in the mailbox */
+    _Atomic bool drain_posted; /* a DRAIN is in the mailbox */
 
+    struct ws_proto proto;
+    struct ws_queue queue;
+    struct ws_work *work;   /* owned, NULL while there is none */
+    struct ws_rates *rates; /* owned, NULL if not needed yet */
+    struct ws_conn *next_touched, *next_marked;
     _Atomic size_t backlog;        /* bytes queued, for other threads */
     _Atomic size_t cost;           /* what the queue takes of memory, for other threads */
     _Atomic size_t posted;         /* bytes in the mailbox */
-    _Atomic bool streaming;        /* somebody sends parts */
-    _Atomic bool ping_posted;      /* a ping of the core's is in the mailbox */
-    _Atomic bool drain_posted;     /* a DRAIN is in the mailbox */
+    _Atomic uint64_t dropped;      /* messages dropped or replaced */
     _Atomic uint32_t n_posted;     /* messages and pings in the mailbox */
     _Atomic uint32_t posted_parts; /* of streams, in the mailbox */
-    _Atomic uint64_t dropped;      /* messages dropped or replaced */
-    _Atomic uint32_t latency_us;   /* WS_LATENCY_NONE: not known */
+    _Atomic uint32_t refs;
 
-    struct ws_conn *next_touched, *next_ready, *next_overdue, *next_dead;
-    struct ws_timer timer; /* of the deadline that is next, or of one that was put off since */
     /* Milliseconds of the tick's clock, modulo 2^32: time-outs are shorter than half of it. */
-    uint32_t until_ms;  /* of the handshake, of closing or lingering, as the state says */
     uint32_t heard_ms;  /* the last bytes came */
     uint32_t active_ms; /* the last message came or went */
-    uint32_t began_ms, pinged_ms, resume_ms, held_ms;
-    uint32_t moved_ms;      /* the peer took bytes of the queue, or the queue began to wait */
-    uint32_t ping_after_ms; /* of silence: ping_interval, a little less for everybody */
-    uint64_t ping_ns;       /* our last ping went */
-    struct ws_rates *rates; /* owned, NULL if not needed yet */
-    struct ws_queue queue;
-    struct ws_subscriber subscriber; /* under the tick's topics_lock */
-    struct ws_queue *behind; /* owned: messages that wait for the stream's end, NULL if none do */
-    struct ws_proto proto;
-    struct ws_batch *lane;         /* owned: events that wait, NULL if none do */
-    struct ws_buf pending;         /* HEAD: the head so far; later: bytes behind the head */
-    struct ws_http_reader *reader; /* owned, HEAD only */
-    void *object;                  /* owned: memory that a large message is received into */
-    uint8_t *object_data;
-    struct ws_buf pongs; /* frames that answer the pings of this turn */
+    uint32_t until_ms;  /* of the handshake, of closing or lingering, as the state says */
+    uint32_t began_ms, held_ms;
+    union {
+        uint32_t pinged_ms;
+        uint32_t moved_ms; /* blocked: the peer took bytes of the queue, or it began to wait. It is
+                              not pinged then */
+    };
+    uint32_t ping_after_ms;      /* of silence: ping_interval, a little less for everybody */
+    uint64_t ping_ns;            /* our last ping went */
+    _Atomic uint32_t latency_us; /* WS_LATENCY_NONE: not known */
+    struct ws_timer timer; /* of the deadline that is next, or of one that was put off since */
 
-    struct ws_address address;
-    uint8_t *head; /* owned: the request head */
+    struct ws_subscriber subscriber; /* under the tick's topics_lock */
+    uint8_t *head;          /* owned: the request head, and the address behind it, packed */
+    struct ws_words *words; /* owned, NULL if there were none */
     uint32_t head_len;
-    uint32_t linger_left; /* bytes an error answer's peer may still send */
     uint16_t subprotocol; /* which of the options', counted from 1; 0: none */
     uint16_t code, sent_code;
-    uint8_t reason_len, sent_reason_len;
-    char *reason, *sent_reason; /* owned, NULL if empty */
+    uint8_t family; /* of the address */
 };
 
 static inline struct ws_conn *ws_conn_of_node(struct ws_registry_node *node) {
     return (struct ws_conn *)(void *)node;
+}
+
+/* Events that wait, messages that wait for a stream's end: NULL if none do. */
+static inline struct ws_batch *ws_conn_lane(const struct ws_conn *c) {
+    return c->work ? c->work->lane : NULL;
+}
+static inline struct ws_queue *ws_conn_behind(const struct ws_conn *c) {
+    return c->work ? c->work->behind : NULL;
+}
+/* Bytes behind the head that wait, once it is open. */
+static inline size_t ws_conn_pending(const struct ws_conn *c) {
+    return c->work ? c->work->pending.len : 0;
 }
 
 /* ---- conn.c: life ---- */
@@ -129,10 +167,16 @@ void ws_conn_bury(struct ws_conn *c);
 void ws_conn_hangup(struct ws_conn *c);
 /* The socket is of no use any more, and no read would tell. */
 void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind);
+/* What it is amid of: made if there is none yet. NULL: out of memory. */
+struct ws_work *ws_conn_need_work(struct ws_conn *c);
+/* Gives that up if it is amid of nothing, once it is open. */
+void ws_conn_tidy(struct ws_conn *c);
 /* Puts it into a list of the tick, once. */
 void ws_conn_touch(struct ws_conn *c);
-void ws_conn_make_ready(struct ws_conn *c);
-void ws_conn_mark_overdue(struct ws_conn *c);
+void ws_conn_mark(struct ws_conn *c, uint8_t marks);
+static inline void ws_conn_make_ready(struct ws_conn *c) {
+    ws_conn_mark(c, WS_CONN_READY);
+}
 /* Marks it dead: no event follows. */
 void ws_conn_die(struct ws_conn *c);
 /* Appends an event of this connection; if there is no memory the connection will end. Takes what
@@ -160,6 +204,9 @@ uint32_t ws_conn_interest(const struct ws_conn *c);
 void ws_conn_fail(struct ws_conn *c, uint16_t code, const char *why);
 /* The request did not come in time. */
 void ws_conn_refuse_late(struct ws_conn *c);
+/* Keeps the first len bytes of the request head, and an empty line behind them if they are not all.
+ * The address stays. False: out of memory, nothing was done. */
+bool ws_conn_keep_head(struct ws_conn *c, const uint8_t *head, size_t len, bool whole);
 /* Frees the request's header fields; its start line stays. */
 void ws_conn_forget_headers(struct ws_conn *c);
 
@@ -257,6 +304,8 @@ void ws_conn_leave(struct ws_conn *c);
 
 /* Queues a close frame, and remembers what it said. */
 void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason);
+/* Remembers what the peer's said. */
+void ws_conn_keep_reason(struct ws_conn *c, struct ws_slice reason);
 /* All is said: goes to LINGER. */
 void ws_conn_linger(struct ws_conn *c);
 /* Open from here on, or closed for its users from here on; the second does nothing if a close came

@@ -103,11 +103,24 @@ void ws_conn_close_for(struct ws_conn *c, enum ws_close_kind kind) {
 
 /* ---- the end ---- */
 
-static char *copy_words(struct ws_slice words, uint8_t *len) {
-    char *copy = words.len ? malloc(words.len) : NULL;
-    if (copy) memcpy(copy, words.data, words.len);
-    *len = copy ? (uint8_t)words.len : 0;
-    return copy;
+/* Neither is longer than WS_CLOSE_REASON_MAX. Without memory they are forgotten. */
+static void keep_words(struct ws_conn *c, struct ws_slice sent, struct ws_slice reason) {
+    struct ws_words *words =
+        sent.len + reason.len ? malloc(sizeof *words + sent.len + reason.len) : NULL;
+    if (!words) return;
+    words->sent_len = (uint8_t)sent.len;
+    words->len = (uint8_t)reason.len;
+    if (sent.len) memcpy(words->bytes, sent.data, sent.len);
+    if (reason.len) memcpy(words->bytes + sent.len, reason.data, reason.len);
+    free(c->words);
+    c->words = words;
+}
+
+void ws_conn_keep_reason(struct ws_conn *c, struct ws_slice reason) {
+    struct ws_slice sent = {"", 0};
+    if (!reason.len) return;
+    if (c->words) sent = (struct ws_slice){c->words->bytes, c->words->sent_len};
+    keep_words(c, sent, reason);
 }
 
 void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason) {
@@ -131,7 +144,7 @@ void ws_conn_send_close(struct ws_conn *c, uint16_t code, struct ws_slice reason
         return;
     }
     c->sent_code = code;
-    c->sent_reason = copy_words(reason, &c->sent_reason_len);
+    keep_words(c, reason, (struct ws_slice){"", 0});
 }
 
 /* close_timeout bounds a closing handshake, and with it whatever else is on its way out. */
@@ -160,7 +173,7 @@ void ws_conn_close_here(struct ws_conn *c) {
     c->state = WS_CONN_CLOSING;
     c->paused = false;
     if (!c->awaits_buffer) ws_proto_skip(&c->proto); /* else dispatch answers the BUFFER event */
-    if (c->lane) ws_conn_make_ready(c);
+    if (ws_conn_lane(c)) ws_conn_make_ready(c);
     ws_conn_arm_close(c);
     ws_conn_touch(c);
 }

@@ -21,9 +21,11 @@ static void answer(struct ws_conn *c, const uint8_t *data, size_t len, bool last
 
 static void refuse(struct ws_conn *c, int status, const char *detail, bool head_only) {
     char text[WS_HANDSHAKE_ERROR_MAX], peer[WS_ADDRESS_FORMAT_MAX];
+    struct ws_address address;
     size_t len = ws_handshake_error(text, status, detail, head_only);
     ws_count(&c->tick->counters->refused, 1);
-    ws_address_format(peer, &c->address);
+    ws_conn_get_address(c, &address);
+    ws_address_format(peer, &address);
     ws_tick_log(c->tick, WS_LINE_REFUSED, WS_LOG_INFO, "%s refused with %d: %s", peer, status,
                 detail);
     answer(c, (const uint8_t *)text, len, false);
@@ -65,14 +67,10 @@ static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8
                     size_t head_len) {
     char answer_text[WS_HANDSHAKE_ANSWER_MAX];
     size_t len = ws_handshake_answer(answer_text, h);
-    uint8_t *copy = malloc(head_len);
-    if (!copy) {
+    if (!ws_conn_keep_head(c, head, head_len, true)) {
         ws_conn_die(c);
         return;
     }
-    memcpy(copy, head, head_len);
-    c->head = copy;
-    c->head_len = (uint32_t)head_len;
     c->subprotocol = subprotocol_number(&c->tick->rules->subprotocols, &h->subprotocol);
     c->state = WS_CONN_ANSWERING;
     ws_conn_deadline(c, 0);
@@ -104,26 +102,35 @@ static void judge_head(struct ws_conn *c, const uint8_t *data, size_t size) {
 
 void ws_conn_refuse_late(struct ws_conn *c) {
     refuse(c, 408, "the request head did not come in time", false);
-    free(c->reader);
-    c->reader = NULL;
-    ws_buf_fini(&c->pending);
+    ws_buf_fini(&c->work->pending);
+}
+
+bool ws_conn_keep_head(struct ws_conn *c, const uint8_t *head, size_t len, bool whole) {
+    uint8_t packed[WS_ADDRESS_PACKED_MAX];
+    struct ws_address address;
+    ws_conn_get_address(c, &address);
+    size_t size = whole ? len : len + 2, address_len = ws_address_pack(packed, &address);
+    uint8_t *block = malloc(size + address_len);
+    if (!block) return false;
+    memcpy(block, head, len);
+    if (!whole) memcpy(block + len, "\r\n", 2);
+    if (address_len) memcpy(block + size, packed, address_len);
+    free(c->head);
+    c->head = block;
+    c->head_len = (uint32_t)size;
+    return true;
 }
 
 void ws_conn_forget_headers(struct ws_conn *c) {
     const uint8_t *line_end = memchr(c->head, '\n', c->head_len);
     size_t len = (size_t)(line_end - c->head) + 1; /* an accepted head has lines */
-    uint8_t *line = malloc(len + 2);
-    if (!line) return; /* then they stay */
-    memcpy(line, c->head, len);
-    memcpy(line + len, "\r\n", 2);
-    free(c->head);
-    c->head = line;
-    c->head_len = (uint32_t)len + 2;
+    ws_conn_keep_head(c, c->head, len, false);     /* without memory they stay */
 }
 
 /* Bytes of the request head. Each is scanned once; only a head in pieces is copied. */
 static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
-    struct ws_buf *pending = &c->pending;
+    struct ws_buf *pending = &c->work->pending;
+    struct ws_http_reader *reader = &c->work->reader;
     bool pieces = pending->len > 0;
     if (pieces) {
         if (ws_buf_append(pending, data, len) < 0) {
@@ -133,17 +140,15 @@ static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
         data = pending->data;
         len = pending->len;
     }
-    int size = ws_http_reader_feed(c->reader, data, len);
+    int size = ws_http_reader_feed(reader, data, len);
     if (size < 0) {
-        refuse(c, c->reader->status, reader_detail(c->reader->status), false);
+        refuse(c, reader->status, reader_detail(reader->status), false);
     } else if (size == 0) {
         if (!pieces && ws_buf_append(pending, data, len) < 0) ws_conn_die(c);
         return;
     } else {
         judge_head(c, data, (size_t)size);
     }
-    free(c->reader);
-    c->reader = NULL;
     /* What came behind the head waits until the handshake is answered; behind anything else it is
      * thrown away: a request that was refused is never followed by another one. */
     size_t rest = size > 0 && c->state == WS_CONN_ANSWERING ? len - (size_t)size : 0;
@@ -159,9 +164,10 @@ static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
 static void keep_pong(struct ws_conn *c, const struct ws_proto_event *ev) {
     uint8_t frame[WS_FRAME_HEADER_MAX + WS_CONTROL_MAX];
     if (c->state != WS_CONN_OPEN || c->broken) return;
-    if (c->blocked) c->pongs.len = 0;
+    struct ws_work *w = ws_conn_need_work(c);
+    if (w && c->blocked) w->pongs.len = 0;
     size_t len = ws_proto_frame_write(&c->proto, frame, WS_OPCODE_PONG, ev->data, ev->len, 0);
-    if (ws_buf_append(&c->pongs, frame, len) < 0)
+    if (!w || ws_buf_append(&w->pongs, frame, len) < 0)
         return; /* a ping without a pong is the least that can go wrong now */
     ws_conn_touch(c);
 }
@@ -222,11 +228,12 @@ static void take_message(struct ws_conn *c, const struct ws_proto_event *pe) {
         return;
     }
     if (!pe->data) {
-        ev.object = c->object;
-        ev.data = c->object_data;
-        c->object = NULL;
+        ev.object = c->work->object;
+        ev.data = c->work->object_data;
+        c->work->object = NULL;
     }
     ws_conn_event(c, &ev);
+    if (c->work) ws_conn_tidy(c);
 }
 
 static void take_event(struct ws_conn *c, const struct ws_proto_event *pe) {
@@ -280,8 +287,8 @@ static void linger_read(struct ws_conn *c, size_t n) {
     /* A WebSocket peer owes us its FIN, and close_timeout bounds the wait. Behind an error answer
      * it may still send a little. */
     if (c->opened) return;
-    if (n >= c->linger_left) ws_conn_die(c);
-    else c->linger_left -= (uint32_t)n;
+    if (n >= c->work->linger_left) ws_conn_die(c);
+    else c->work->linger_left -= (uint32_t)n;
 }
 
 static void took(struct ws_conn *c, uint8_t *data, size_t n) {
@@ -366,22 +373,27 @@ void ws_conn_resume(struct ws_conn *c) {
         ws_conn_end(c, kind);
         return;
     }
-    if (c->lane && (!c->paused || c->state != WS_CONN_OPEN)) {
+    if (ws_conn_lane(c) && (!c->paused || c->state != WS_CONN_OPEN)) {
         struct ws_event ev = {.kind = WS_EVENT_LANE};
         ws_conn_event(c, &ev);
     }
-    if (c->pending.len && (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING)) {
-        uint8_t *data = ws_arena_take(&c->tick->in, c->pending.len);
+    size_t len = ws_conn_pending(c);
+    if (len && (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING)) {
+        uint8_t *data = ws_arena_take(&c->tick->in, len);
         if (!data) { /* no room in this tick */
             ws_conn_make_ready(c);
             return;
         }
-        size_t len = c->pending.len;
-        memcpy(data, c->pending.data, len);
-        ws_buf_fini(&c->pending);
+        memcpy(data, c->work->pending.data, len);
+        ws_buf_fini(&c->work->pending);
         feed_frames(c, data, len);
     }
     ws_conn_touch(c); /* it may be read again */
+}
+
+/* What has come goes on first. */
+static bool waits(const struct ws_conn *c) {
+    return c->work && (c->work->lane || c->work->pending.len);
 }
 
 uint32_t ws_conn_interest(const struct ws_conn *c) {
@@ -391,12 +403,9 @@ uint32_t ws_conn_interest(const struct ws_conn *c) {
     case WS_CONN_HEAD:
     case WS_CONN_LINGER: in = true; break;
     case WS_CONN_OPEN:
-        in = !c->paused && !c->throttled && !c->lane && !c->pending.len && !c->awaits_buffer &&
-             !c->proto.ended;
+        in = !c->paused && !c->throttled && !waits(c) && !c->awaits_buffer && !c->proto.ended;
         break;
-    case WS_CONN_CLOSING:
-        in = !c->lane && !c->pending.len && !c->awaits_buffer && !c->proto.ended;
-        break;
+    case WS_CONN_CLOSING: in = !waits(c) && !c->awaits_buffer && !c->proto.ended; break;
     case WS_CONN_ANSWERING:
     case WS_CONN_DEAD: break;
     }

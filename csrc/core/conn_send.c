@@ -17,14 +17,16 @@ static void count_conn_dropped(struct ws_conn *c, size_t n) {
 }
 
 size_t ws_conn_cost(const struct ws_conn *c) {
+    const struct ws_queue *behind = ws_conn_behind(c);
     size_t cost =
         ws_queue_bytes(&c->queue) + (c->blocked ? (size_t)ws_queue_n(&c->queue) * ENTRY_COST : 0);
-    if (c->behind) cost += ws_queue_bytes(c->behind) + (size_t)ws_queue_n(c->behind) * ENTRY_COST;
+    if (behind) cost += ws_queue_bytes(behind) + (size_t)ws_queue_n(behind) * ENTRY_COST;
     return cost;
 }
 
 void ws_conn_note_queue(struct ws_conn *c) {
-    size_t bytes = ws_queue_bytes(&c->queue) + (c->behind ? ws_queue_bytes(c->behind) : 0);
+    const struct ws_queue *behind = ws_conn_behind(c);
+    size_t bytes = ws_queue_bytes(&c->queue) + (behind ? ws_queue_bytes(behind) : 0);
     atomic_store_explicit(&c->backlog, bytes, memory_order_relaxed);
     atomic_store_explicit(&c->cost, ws_conn_cost(c), memory_order_relaxed);
 }
@@ -55,10 +57,11 @@ static void count_dropped(struct ws_conn *c, size_t n) {
 }
 
 void ws_conn_drop_behind(struct ws_conn *c) {
-    if (!c->behind) return;
-    size_t n = ws_queue_clear(c->behind, &c->tick->released);
-    free(c->behind);
-    c->behind = NULL;
+    struct ws_queue *behind = ws_conn_behind(c);
+    if (!behind) return;
+    size_t n = ws_queue_clear(behind, &c->tick->released);
+    free(behind);
+    c->work->behind = NULL;
     count_dropped(c, n);
 }
 
@@ -68,7 +71,7 @@ void ws_conn_drop_queue(struct ws_conn *c) {
 }
 
 size_t ws_conn_discard(struct ws_conn *c) {
-    size_t behind = c->behind ? ws_queue_n(c->behind) : 0;
+    size_t behind = ws_conn_behind(c) ? ws_queue_n(ws_conn_behind(c)) : 0;
     ws_conn_drop_behind(c);
     size_t n = ws_queue_discard(&c->queue, &c->tick->released);
     count_dropped(c, n);
@@ -112,9 +115,11 @@ static bool replace(struct ws_conn *c, struct ws_queue *q, const struct ws_queue
 /* RFC 6455 section 5.4: fragments of one message "MUST NOT be interleaved between the fragments of
  * another message". So whole messages wait for the end of the one that is sent in parts. */
 static int push_behind(struct ws_conn *c, const struct ws_queue_entry *e) {
-    if (!c->behind) c->behind = calloc(1, sizeof *c->behind);
-    if (c->behind && replace(c, c->behind, e)) return 0;
-    if (!c->behind || ws_queue_push(c->behind, e) < 0) return WS_ERR_MEMORY;
+    struct ws_work *w = ws_conn_need_work(c);
+    if (w && !w->behind) w->behind = calloc(1, sizeof *w->behind);
+    if (!w || !w->behind) return WS_ERR_MEMORY;
+    if (replace(c, w->behind, e)) return 0;
+    if (ws_queue_push(w->behind, e) < 0) return WS_ERR_MEMORY;
     ws_conn_note_queue(c);
     return 0;
 }
@@ -126,12 +131,12 @@ static int push_message(struct ws_conn *c, const struct ws_queue_entry *e, uint8
     int err = ws_conn_push(c, e);
     if (err < 0 || part == WS_PART_WHOLE) return err;
     c->in_stream = part != WS_PART_LAST;
-    if (c->in_stream || !c->behind) return 0;
+    if (c->in_stream || !ws_conn_behind(c)) return 0;
     /* Without memory they wait on, and the next stream's end tries again, or the close drops them.
      */
-    if (ws_queue_append(&c->queue, c->behind, &c->tick->released) < 0) return 0;
-    free(c->behind);
-    c->behind = NULL;
+    if (ws_queue_append(&c->queue, c->work->behind, &c->tick->released) < 0) return 0;
+    free(c->work->behind);
+    c->work->behind = NULL;
     ws_conn_note_queue(c);
     return 0;
 }
@@ -226,17 +231,19 @@ static bool has_room(const struct ws_conn *c, size_t beside) {
 /* With a key it may take the place of an older one: then the queue is not longer for it. */
 static bool has_old_place(struct ws_conn *c, size_t beside, uint64_t key) {
     if (!key || !(c->blocked || c->in_stream)) return false;
-    size_t old = ws_queue_replaceable(c->in_stream && c->behind ? c->behind : &c->queue, key);
+    struct ws_queue *behind = c->in_stream ? ws_conn_behind(c) : NULL;
+    size_t old = ws_queue_replaceable(behind ? behind : &c->queue, key);
     return old && !is_full(c, ws_conn_cost(c) + beside - old);
 }
 
 /* Makes room at the cost of what waits longest. */
 static void drop_oldest(struct ws_conn *c, size_t beside) {
     struct ws_queue_sink *sink = &c->tick->released;
+    struct ws_queue *behind = ws_conn_behind(c);
     size_t n = 0;
     if (ws_queue_settle(&c->queue) < 0) return; /* no memory to tell the messages apart */
     while (!has_room(c, beside) && (ws_queue_drop_oldest(&c->queue, sink) ||
-                                    (c->behind && ws_queue_drop_oldest(c->behind, sink))))
+                                    (behind && ws_queue_drop_oldest(behind, sink))))
         n++;
     count_dropped(c, n);
 }

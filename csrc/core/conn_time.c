@@ -53,7 +53,7 @@ static struct next next_due(const struct ws_conn *c) {
     if (c->has_deadline) consider(&next, c, DUE_STATE, c->until_ms);
     if (c->blocked && o->stall_timeout_ms)
         consider(&next, c, DUE_STALL, c->moved_ms + o->stall_timeout_ms);
-    if (c->throttled) consider(&next, c, DUE_RESUME, c->resume_ms);
+    if (c->throttled) consider(&next, c, DUE_RESUME, c->rates->resume_ms);
     if (c->state == WS_CONN_OPEN && !c->is_held) consider_peer(&next, c);
     return next;
 }
@@ -126,7 +126,7 @@ void ws_conn_hold(struct ws_conn *c, bool held) {
     put_off(&c->heard_ms, pause_ms, now_ms);
     put_off(&c->active_ms, pause_ms, now_ms);
     put_off(&c->began_ms, pause_ms, now_ms);
-    put_off(&c->pinged_ms, pause_ms, now_ms);
+    if (!c->blocked) put_off(&c->pinged_ms, pause_ms, now_ms); /* else it is moved_ms */
     ws_conn_rearm(c);
 }
 
@@ -177,7 +177,7 @@ static void on_state_due(struct ws_conn *c) {
     case WS_CONN_LINGER: ws_conn_die(c); break;
     case WS_CONN_OPEN:
         /* It takes nothing more, and sends no end either. */
-        if (c->broken && !c->lane && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
+        if (c->broken && !ws_conn_lane(c) && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
         /* Its end waits in the lane, and it takes nothing that would free the way. */
         else ws_conn_hangup(c);
         break;

@@ -22,8 +22,9 @@ static void queue_control(struct ws_conn *c, enum ws_queue_kind kind, const uint
 
 /* The pongs of a turn are one entry. */
 static void queue_pongs(struct ws_conn *c) {
-    queue_control(c, WS_QUEUE_PONG, c->pongs.data, c->pongs.len);
-    ws_buf_fini(&c->pongs);
+    struct ws_buf *pongs = &c->work->pongs;
+    queue_control(c, WS_QUEUE_PONG, pongs->data, pongs->len);
+    ws_buf_fini(pongs);
 }
 
 static void queue_ping(struct ws_conn *c) {
@@ -92,18 +93,18 @@ static void judge_backlog(struct ws_conn *c) {
     } else if (ws_conn_cost(c) <= low) {
         c->paused = false;
         /* What waits goes first: who refills the queue at each drain would never hear the peer. */
-        if (c->wants_drain && !c->lane && !c->broken && !c->eof) {
+        if (c->wants_drain && !ws_conn_lane(c) && !c->broken && !c->eof) {
             struct ws_event ev = {.kind = WS_EVENT_DRAIN};
             c->wants_drain = false;
             ws_conn_event(c, &ev);
         }
     }
-    if (c->lane && !c->paused) ws_conn_make_ready(c);
+    if (ws_conn_lane(c) && !c->paused) ws_conn_make_ready(c);
 }
 
 void ws_conn_flush(struct ws_conn *c) {
     if (c->state == WS_CONN_DEAD) return;
-    if (c->pongs.len && c->state == WS_CONN_OPEN) queue_pongs(c);
+    if (c->work && c->work->pongs.len && c->state == WS_CONN_OPEN) queue_pongs(c);
     if (c->wants_ping && c->state == WS_CONN_OPEN) queue_ping(c);
     ws_conn_write(c);
     /* The arena is given out anew in the next tick. */
@@ -118,4 +119,5 @@ void ws_conn_flush(struct ws_conn *c) {
         else ws_sock_shutdown(c->fd);
     }
     judge_backlog(c);
+    if (c->work) ws_conn_tidy(c);
 }

@@ -22,7 +22,7 @@ void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev) {
  * behind it. */
 static bool must_wait(const struct ws_conn *c, const struct ws_event *ev) {
     if (ev->kind >= WS_EVENT_BUFFER) return false; /* no handler sees them in order */
-    if (c->lane || c->gap) return true;
+    if (c->gap || ws_conn_lane(c)) return true;
     return ev->kind == WS_EVENT_MESSAGE && c->state == WS_CONN_OPEN && ws_conn_is_over(c);
 }
 
@@ -33,8 +33,9 @@ static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
      * to take it. */
     if (ev->kind == WS_EVENT_END) ws_conn_hangup(c);
     else if (ev->kind == WS_EVENT_CLOSE || ev->kind == WS_EVENT_FAIL) ws_conn_arm_close(c);
-    if (!c->lane) c->lane = ws_batch_new();
-    if (c->lane && ws_batch_push_owned(c->lane, ev) == 0) {
+    struct ws_work *w = ws_conn_need_work(c);
+    if (w && !w->lane) w->lane = ws_batch_new();
+    if (w && w->lane && ws_batch_push_owned(w->lane, ev) == 0) {
         ev->owned = false; /* the lane's now */
         ev->object = NULL;
     } else { /* a gap in the order is worse than an end */
@@ -58,23 +59,19 @@ static void tell_close(struct ws_conn *c) {
     if (t->handlers->on_close) t->handlers->on_close(t->user, c, &close);
     ws_registry_del(&t->registry, &c->node);
     ws_count(&t->counters->closed, 1);
-    if (c->object) { /* a large message that never came to its end */
-        t->handlers->release(t->user, c->object);
-        c->object = NULL;
+    if (c->work && c->work->object) { /* a large message that never came to its end */
+        t->handlers->release(t->user, c->work->object);
+        c->work->object = NULL;
     }
 }
 
-static void on_peer_close(struct ws_conn *c, struct ws_event *ev) {
+static void on_peer_close(struct ws_conn *c, const struct ws_event *ev) {
     ws_conn_set_kind(c, WS_CLOSE_PEER);
     /* RFC 6455 section 5.5.1: "When sending a Close frame in response, the endpoint typically echos
      * the status code it received." Not sent if ours went first. */
     ws_conn_send_close(c, ev->code, (struct ws_slice){"", 0});
     c->code = ev->code;
-    if (ev->owned) {
-        c->reason = (char *)ev->data;
-        c->reason_len = (uint8_t)ev->len;
-        ev->owned = false;
-    }
+    ws_conn_keep_reason(c, (struct ws_slice){(const char *)ev->data, ev->len});
     ws_conn_linger(c);
     tell_close(c);
 }
@@ -112,7 +109,7 @@ static void on_open(struct ws_conn *c, const struct ws_event *ev) {
     ws_conn_begin_open(c);
     ws_conn_begin_times(c);
     ws_count(&t->counters->opened, 1);
-    if (c->pending.len) ws_conn_make_ready(c);
+    if (ws_conn_pending(c)) ws_conn_make_ready(c);
     if (t->handlers->on_open) t->handlers->on_open(t->user, c);
     if (t->options->drop_headers) ws_conn_forget_headers(c);
 }
@@ -153,10 +150,11 @@ static void on_buffer(struct ws_conn *c, const struct ws_event *ev) {
         ws_count(&t->counters->dropped_received, 1);
         return;
     }
-    if (t->handlers->new_buffer)
-        c->object = t->handlers->new_buffer(t->user, ev->len, ev->text, &c->object_data);
-    if (c->object) {
-        ws_proto_direct(&c->proto, c->object_data);
+    struct ws_work *w = ws_conn_need_work(c);
+    if (w && t->handlers->new_buffer)
+        w->object = t->handlers->new_buffer(t->user, ev->len, ev->text, &w->object_data);
+    if (w && w->object) {
+        ws_proto_direct(&c->proto, w->object_data);
     } else {
         ws_proto_skip(&c->proto);
         ws_conn_event(c, &failed); /* behind what waits, like any other violation */
@@ -194,7 +192,7 @@ static bool is_abandoned(const struct ws_tick *t) {
 
 /* What waited goes on, until the queue is too long again. */
 static void on_lane(struct ws_conn *c) {
-    struct ws_batch *lane = c->lane;
+    struct ws_batch *lane = ws_conn_lane(c);
     while (lane && lane->head < lane->n && !is_abandoned(c->tick)) {
         if (c->state == WS_CONN_OPEN && ws_conn_is_over(c)) break;
         struct ws_event ev = lane->events[lane->head++];
@@ -203,7 +201,7 @@ static void on_lane(struct ws_conn *c) {
     }
     if (lane && lane->head == lane->n) {
         ws_batch_free(lane);
-        c->lane = NULL;
+        c->work->lane = NULL;
     }
     ws_conn_touch(c);
 }

@@ -15,7 +15,7 @@
 
 #define WAKE_SLOT 0xFFFFFFFFu
 #define WATCH_SLOT 0xFFFFFFFEu
-#define NO_SLOT 0xFFFFFFFFu
+#define NO_SLOT 0x7FFFFFFFu
 #define SELECT_RESERVE 32 /* descriptors below FD_SETSIZE that are not connections */
 
 /* ---- life ---- */
@@ -112,14 +112,30 @@ int ws_loop_watch(struct ws_loop *l, int fd) {
 
 /* ---- slots ---- */
 
+static uint64_t data_of(const struct ws_conn *c) {
+    return c->node.id << 32 | c->slot;
+}
+
+static struct ws_conn *conn_at(const struct ws_loop *l, uint32_t i) {
+    uintptr_t at = l->slots[i].at;
+    return at & 1 ? NULL : (struct ws_conn *)at;
+}
+
+static struct ws_slot free_slot(uint32_t next) {
+    return (struct ws_slot){(uintptr_t)next << 1 | 1};
+}
+
+static uint32_t next_free_slot(struct ws_slot slot) {
+    return (uint32_t)(slot.at >> 1);
+}
+
 static int grow_slots(struct ws_loop *l) {
-    if (l->n_slots >= WS_LISTENER_SLOT / 2) return WS_ERR_LIMIT;
+    if (l->n_slots >= NO_SLOT / 2) return WS_ERR_LIMIT;
     uint32_t n = l->n_slots ? l->n_slots * 2 : 64;
     struct ws_slot *slots = malloc(n * sizeof *slots), *old = l->slots;
     if (!slots) return WS_ERR_MEMORY;
     if (old) memcpy(slots, old, l->n_slots * sizeof *slots);
-    for (uint32_t i = l->n_slots; i < n; i++)
-        slots[i] = (struct ws_slot){.next_free = i + 1 < n ? i + 1 : NO_SLOT};
+    for (uint32_t i = l->n_slots; i < n; i++) slots[i] = free_slot(i + 1 < n ? i + 1 : NO_SLOT);
     /* In this order: a child that another thread forks meanwhile finds an array that is whole. */
     atomic_signal_fence(memory_order_seq_cst);
     l->slots = slots;
@@ -135,14 +151,12 @@ int ws_loop_add(struct ws_loop *l, struct ws_conn *c) {
         int err = grow_slots(l);
         if (err < 0) return err;
     }
-    uint32_t i = l->free_slot;
-    struct ws_slot *slot = &l->slots[i];
-    uint64_t data = (uint64_t)slot->generation << 32 | i;
-    int err = l->poller.ops->add(&l->poller, c->fd, WS_POLL_IN, data);
+    struct ws_slot *slot = &l->slots[l->free_slot];
+    c->slot = l->free_slot;
+    int err = l->poller.ops->add(&l->poller, c->fd, WS_POLL_IN, data_of(c));
     if (err < 0) return err;
-    l->free_slot = slot->next_free;
-    slot->conn = c;
-    c->slot = i;
+    l->free_slot = next_free_slot(*slot);
+    slot->at = (uintptr_t)c;
     c->interest = WS_POLL_IN;
     l->n_conns++;
     return 0;
@@ -150,22 +164,15 @@ int ws_loop_add(struct ws_loop *l, struct ws_conn *c) {
 
 static struct ws_conn *conn_of(const struct ws_loop *l, uint64_t data) {
     uint32_t i = (uint32_t)data;
-    if (i >= l->n_slots || l->slots[i].generation != (uint32_t)(data >> 32)) return NULL;
-    return l->slots[i].conn;
-}
-
-static uint64_t data_of(const struct ws_loop *l, const struct ws_conn *c) {
-    return (uint64_t)l->slots[c->slot].generation << 32 | c->slot;
+    struct ws_conn *c = i < l->n_slots ? conn_at(l, i) : NULL;
+    return c && data_of(c) == data ? c : NULL;
 }
 
 static void remove_conn(struct ws_loop *l, struct ws_conn *c) {
-    struct ws_slot *slot = &l->slots[c->slot];
     l->poller.ops->del(
         &l->poller,
         c->fd); /* before the descriptor is closed: its number may be used again at once */
-    slot->conn = NULL;
-    slot->generation++;
-    slot->next_free = l->free_slot;
+    l->slots[c->slot] = free_slot(l->free_slot);
     l->free_slot = c->slot;
     l->n_conns--;
     ws_conn_bury(c);
@@ -176,7 +183,7 @@ static void remove_conn(struct ws_loop *l, struct ws_conn *c) {
 static void watch_conn(struct ws_loop *l, struct ws_conn *c) {
     uint32_t events = ws_conn_interest(c);
     if (c->state == WS_CONN_DEAD || events == c->interest) return;
-    if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(l, c)) < 0)
+    if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(c)) < 0)
         ws_conn_gone(c, WS_CLOSE_RESET);
     else c->interest = (uint8_t)events;
     ws_conn_hold(c, !(events & WS_POLL_IN));
@@ -195,30 +202,35 @@ static void flush(struct ws_loop *l) {
     l->tick.out.used = 0;
 }
 
-/* The tick's end: the dead leave the poller, and their descriptors are closed. One that still
- * stands in a list waits for the next. */
-static void bury(struct ws_loop *l) {
-    struct ws_conn *c = l->tick.dead;
-    l->tick.dead = NULL;
+/* ---- marks ---- */
+
+/* Takes that mark off all that have it, and acts on each. */
+static void act_on_marked(struct ws_loop *l, enum ws_conn_mark mark,
+                          void (*act)(struct ws_loop *l, struct ws_conn *c)) {
+    struct ws_conn *c = l->tick.marked;
+    l->tick.marked = NULL;
     while (c) {
-        struct ws_conn *next = c->next_dead;
-        if (c->is_touched || c->is_ready || c->is_overdue) {
-            c->next_dead = l->tick.dead;
-            l->tick.dead = c;
-        } else {
-            remove_conn(l, c);
-        }
+        struct ws_conn *next = c->next_marked;
+        uint8_t marks = c->marks;
+        c->marks = 0;
+        ws_conn_mark(c, marks & (uint8_t)~mark);
+        if (marks & mark) act(l, c);
         c = next;
     }
+}
+
+/* The tick's end: the dead leave the poller, and their descriptors are closed. One that still
+ * stands in a list waits for the next. */
+static void bury(struct ws_loop *l, struct ws_conn *c) {
+    if (c->is_touched || c->marks) ws_conn_mark(c, WS_CONN_GIVEN_UP);
+    else remove_conn(l, c);
 }
 
 /* ---- wait ---- */
 
 static int wait_ms(const struct ws_loop *l) {
     const struct ws_tick *t = &l->tick;
-    if (t->batch.n || t->touched || t->ready || t->overdue || t->dead ||
-        t->released.bytes > WS_TICK_RELEASE_MAX)
-        return 0;
+    if (t->batch.n || t->touched || t->marked || t->released.bytes > WS_TICK_RELEASE_MAX) return 0;
     int wheel_ms = ws_timer_wheel_wait_ms(&t->wheel, t->now_ms), call_ms = ws_call_wait_ms(t);
     if (wheel_ms < 0 || call_ms < 0) return wheel_ms < 0 ? call_ms : wheel_ms;
     return wheel_ms < call_ms ? wheel_ms : call_ms;
@@ -276,15 +288,9 @@ void ws_loop_take_mail(struct ws_loop *l) {
     tell_lost(l);
 }
 
-static void resume(struct ws_loop *l) {
-    struct ws_conn *c = l->tick.ready;
-    l->tick.ready = NULL;
-    while (c) {
-        struct ws_conn *next = c->next_ready;
-        c->is_ready = false;
-        if (c->state != WS_CONN_DEAD) ws_conn_resume(c);
-        c = next;
-    }
+static void resume(struct ws_loop *l, struct ws_conn *c) {
+    (void)l;
+    if (c->state != WS_CONN_DEAD) ws_conn_resume(c);
 }
 
 static void serve_conn(struct ws_conn *c, uint32_t events) {
@@ -330,7 +336,7 @@ static void serve(struct ws_loop *l) {
 
 static void cut(struct ws_loop *l) {
     for (uint32_t i = 0; i < l->n_slots; i++) {
-        struct ws_conn *c = l->slots[i].conn;
+        struct ws_conn *c = conn_at(l, i);
         if (!c || c->state == WS_CONN_DEAD) continue;
         if (c->opened && !c->told) ws_conn_end(c, WS_CLOSE_SHUTDOWN);
         else ws_conn_die(c);
@@ -344,28 +350,25 @@ static void on_due(void *ctx, struct ws_timer *timer) {
     } else if (timer == &l->shutdown_timer) {
         cut(l);
     } else {
-        ws_conn_mark_overdue(
-            (struct ws_conn *)(void *)((char *)timer - offsetof(struct ws_conn, timer)));
+        ws_conn_mark((struct ws_conn *)(void *)((char *)timer - offsetof(struct ws_conn, timer)),
+                     WS_CONN_OVERDUE);
     }
 }
 
 /* Gives up who was overdue before this read pass, then marks who is overdue now. Each is read once
  * more first, since one wait tells of so many descriptors only: a handler that blocked the loop
  * does not kill peers whose bytes were waiting all along. */
-static void expire(struct ws_loop *l) {
-    struct ws_conn *c = l->tick.overdue;
-    l->tick.overdue = NULL;
-    while (c) {
-        struct ws_conn *next = c->next_overdue;
-        c->is_overdue = false;
-        if (!has_room(&l->tick)) {
-            ws_conn_mark_overdue(c); /* the handlers go first */
-        } else {
-            bool was_full = ws_conn_is_due(c) && ws_conn_read(c);
-            ws_conn_expire(c, was_full);
-        }
-        c = next;
+static void expire_conn(struct ws_loop *l, struct ws_conn *c) {
+    if (!has_room(&l->tick)) {
+        ws_conn_mark(c, WS_CONN_OVERDUE); /* the handlers go first */
+        return;
     }
+    bool was_full = ws_conn_is_due(c) && ws_conn_read(c);
+    ws_conn_expire(c, was_full);
+}
+
+static void expire(struct ws_loop *l) {
+    act_on_marked(l, WS_CONN_OVERDUE, expire_conn);
     ws_timer_wheel_advance(&l->tick.wheel, l->tick.now_ms, on_due, l);
     ws_call_expire(&l->tick);
 }
@@ -384,7 +387,7 @@ static void begin_stop(struct ws_loop *l) {
     ws_loop_take_mail(l); /* what was sent before goes before the close */
     ws_accept_close(l);
     for (uint32_t i = 0; i < l->n_slots; i++) {
-        struct ws_conn *c = l->slots[i].conn;
+        struct ws_conn *c = conn_at(l, i);
         if (!c || c->state == WS_CONN_DEAD) continue;
         if (c->state == WS_CONN_OPEN) ws_conn_close_for(c, WS_CLOSE_SHUTDOWN);
         else if (!c->opened && !ws_queue_n(&c->queue)) ws_conn_die(c);
@@ -416,7 +419,7 @@ static void abandon_topics(struct ws_loop *l) {
     pthread_mutex_init(&t->topics_lock, NULL);
     memset(&t->topics, 0, sizeof t->topics);
     for (uint32_t i = 0; i < l->n_slots; i++)
-        if (l->slots[i].conn) l->slots[i].conn->subscriber = (struct ws_subscriber){0};
+        if (conn_at(l, i)) conn_at(l, i)->subscriber = (struct ws_subscriber){0};
 }
 
 void ws_loop_abandon(struct ws_loop *l) {
@@ -425,7 +428,7 @@ void ws_loop_abandon(struct ws_loop *l) {
     atomic_store(&l->abandoned, true);
     abandon_topics(l);
     for (uint32_t i = 0; i < l->n_slots; i++) {
-        struct ws_conn *c = l->slots[i].conn;
+        struct ws_conn *c = conn_at(l, i);
         if (!c) continue;
         ws_conn_end_open(c);
         ws_sock_close(c->fd);
@@ -452,10 +455,10 @@ int ws_loop_io(struct ws_loop *l) {
     }
     if (!t->batch.n) t->in.used = 0;
     flush(l);
-    bury(l);
+    act_on_marked(l, WS_CONN_GIVEN_UP, bury);
     if (ws_loop_is_done(l)) return 0;
     if (l->ready_at == l->ready_n) wait_ready(l);
-    resume(l);
+    act_on_marked(l, WS_CONN_READY, resume);
     serve(l);
     if (l->ready_at == l->ready_n) expire(l);
     bool told = l->watch_told;
@@ -496,12 +499,12 @@ void ws_loop_end(struct ws_loop *l) {
     l->has_ended = true;
     if (l->is_orphan)
         return; /* lists may be half changed: what they hold is the process's to free */
-    t->touched = t->ready = t->overdue = t->dead = NULL;
+    t->touched = t->marked = NULL;
     for (size_t i = 0; i < t->batch.n; i++) ws_dispatch_drop(t, &t->batch.events[i]);
     t->batch.n = 0;
     if (!abandoned) ws_accept_close(l);
     for (uint32_t i = 0; i < l->n_slots; i++)
-        if (l->slots[i].conn) ws_conn_bury(l->slots[i].conn);
+        if (conn_at(l, i)) ws_conn_bury(conn_at(l, i));
     free(l->slots);
     l->slots = NULL;
     l->n_slots = l->n_conns = 0;

@@ -10,12 +10,10 @@
 #define WS_LISTENER_SLOT 0xFFFFFF00u /* of the first listener; connections have lower ones */
 #define WS_LOOP_READY_MAX 512        /* descriptors told by one wait */
 
-/* What the poller's data names: a slot and its generation, so that an event for a connection given
+/* What the poller's data names, with the connection's id, so that an event for a connection given
  * up in the same tick, or for the descriptor's next user, is recognized. */
 struct ws_slot {
-    struct ws_conn *conn; /* owns the loop's reference; NULL if free */
-    uint32_t generation;
-    uint32_t next_free;
+    uintptr_t at; /* a connection, with the loop's reference; or, odd, the next free slot */
 };
 
 struct ws_listener {

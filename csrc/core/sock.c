@@ -144,6 +144,27 @@ static void address_to_raw(struct raw_address *raw, const struct ws_address *a) 
     }
 }
 
+size_t ws_address_pack(uint8_t out[WS_ADDRESS_PACKED_MAX], const struct ws_address *a) {
+    bool is_inet6 = a->family == AF_INET6;
+    size_t ip_len = is_inet6 ? sizeof a->ip : 4, len = sizeof a->port + ip_len;
+    if (!is_inet6 && a->family != AF_INET) return 0;
+    memcpy(out, &a->port, sizeof a->port);
+    memcpy(out + sizeof a->port, a->ip, ip_len);
+    if (!is_inet6) return len;
+    memcpy(out + len, &a->scope, sizeof a->scope);
+    return len + sizeof a->scope;
+}
+
+void ws_address_unpack(struct ws_address *a, uint8_t family, const uint8_t *packed) {
+    bool is_inet6 = family == AF_INET6;
+    size_t ip_len = is_inet6 ? sizeof a->ip : 4;
+    *a = (struct ws_address){.family = family};
+    if (!is_inet6 && family != AF_INET) return;
+    memcpy(&a->port, packed, sizeof a->port);
+    memcpy(a->ip, packed + sizeof a->port, ip_len);
+    if (is_inet6) memcpy(&a->scope, packed + sizeof a->port + ip_len, sizeof a->scope);
+}
+
 size_t ws_address_text(char out[WS_ADDRESS_TEXT_MAX], const struct ws_address *a) {
     out[0] = '\0';
     if (a->family != AF_INET && a->family != AF_INET6) return 0;

@@ -17,6 +17,10 @@ struct ws_address {
     uint32_t scope; /* IPv6 scope id (interface number), 0 none */
 };
 
+#define WS_ADDRESS_PACKED_MAX 22
+/* The bytes of an address that its family needs, without the family. Returns their number. */
+size_t ws_address_pack(uint8_t out[WS_ADDRESS_PACKED_MAX], const struct ws_address *a);
+void ws_address_unpack(struct ws_address *a, uint8_t family, const uint8_t *packed);
 #define WS_ADDRESS_TEXT_MAX 64
 /* The IP address in text (no port, no brackets; "%N" behind a scoped one), "" for Unix and unknown.
  * Returns its length. */

@@ -108,9 +108,8 @@ struct ws_tick {
                               closed yet */
 
     struct ws_conn *touched; /* to be flushed; linked by next_touched */
-    struct ws_conn *ready;   /* hold bytes or events from before; linked by next_ready */
-    struct ws_conn *overdue; /* their deadline has come; linked by next_overdue */
-    struct ws_conn *dead;    /* to be given up at the tick's end; linked by next_dead */
+    struct ws_conn *marked;  /* something else is to be done, as their marks say; linked by
+                                next_marked */
 
     struct ws_queue_sink released; /* objects to be given back in the next dispatch */
 
