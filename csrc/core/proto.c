@@ -21,6 +21,18 @@ enum state {
 
 struct ws_proto_partial {
     struct ws_buf message; /* payload of the message in progress */
+    uint8_t *direct;       /* borrowed: where the next byte of a large message goes; before the
+                              answer: what has come */
+    uint64_t frame_left;   /* payload bytes of the frame in progress still to come */
+    uint64_t
+        message_len; /* payload bytes of the message in progress announced so far, all its frames */
+    uint32_t key;    /* turned to the next payload byte of the frame in progress */
+    uint32_t n_fragments;
+    uint8_t opcode;       /* of the message in progress, 0 if none */
+    uint8_t frame_opcode; /* of the frame in progress */
+    bool fin;             /* of the frame in progress */
+    bool is_shown;        /* the last event points into control */
+    struct ws_utf8 utf8;  /* of the text message in progress */
     uint8_t header_len;
     uint8_t control_len;
     uint8_t header[WS_FRAME_HEADER_MAX];
@@ -50,9 +62,16 @@ void ws_proto_fini(struct ws_proto *p) {
     p->ended = true;
 }
 
-static struct ws_proto_partial *need_partial(struct ws_proto *p) {
+static bool need_partial(struct ws_proto *p) {
     if (!p->partial) p->partial = calloc(1, sizeof *p->partial);
-    return p->partial;
+    return p->partial != NULL;
+}
+
+/* An idle peer owns nothing, unless the event just told does still need it. */
+static void leave_partial(struct ws_proto *p) {
+    const struct ws_proto_partial *part = p->partial;
+    if (!part || (p->state != STATE_HEADER && p->state != STATE_ENDED)) return;
+    if (!part->opcode && !part->header_len && !part->is_shown) free_partial(p);
 }
 
 /* Ends reading for good; the first reason stays. */
@@ -84,7 +103,8 @@ void ws_proto_end(struct ws_proto *p) {
 
 bool ws_proto_is_amid(const struct ws_proto *p) {
     if (p->ended) return false;
-    return p->state != STATE_HEADER || p->opcode || (p->partial && p->partial->header_len);
+    return p->state != STATE_HEADER ||
+           (p->partial && (p->partial->opcode || p->partial->header_len));
 }
 
 /* ---- frame headers ---- */
@@ -93,6 +113,7 @@ bool ws_proto_is_amid(const struct ws_proto *p) {
 static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second,
                         struct ws_proto_event *ev) {
     uint8_t opcode = first & 0x0F;
+    bool has_begun = p->partial->opcode != 0;
     bool fin = (first & 0x80) != 0, masked = (second & 0x80) != 0;
 
     /* 5.2: RSV "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
@@ -119,37 +140,38 @@ static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second,
     } else {
         if (opcode > WS_OPCODE_BINARY) fail(p, ev, 1002, "the opcode is reserved");
         /* 5.4: fragments "MUST NOT be interleaved" and continue a message that has begun. */
-        else if (opcode == WS_OPCODE_CONTINUATION && !p->opcode)
+        else if (opcode == WS_OPCODE_CONTINUATION && !has_begun)
             fail(p, ev, 1002, "nothing to continue");
-        else if (opcode != WS_OPCODE_CONTINUATION && p->opcode)
+        else if (opcode != WS_OPCODE_CONTINUATION && has_begun)
             fail(p, ev, 1002, "the last message is not finished");
     }
     return ev->kind == WS_PROTO_NONE;
 }
 
 static void begin_data(struct ws_proto *p, const struct ws_frame *f, struct ws_proto_event *ev) {
+    struct ws_proto_partial *part = p->partial;
     if (f->opcode != WS_OPCODE_CONTINUATION) {
-        p->opcode = f->opcode;
-        p->message_len = 0;
-        p->n_fragments = 0;
-        ws_utf8_init(&p->utf8);
+        part->opcode = f->opcode;
+        part->message_len = 0;
+        part->n_fragments = 0;
+        ws_utf8_init(&part->utf8);
     }
-    if (p->n_fragments < UINT32_MAX) p->n_fragments++;
-    if (f->len > p->max_message_size - p->message_len) {
+    if (part->n_fragments < UINT32_MAX) part->n_fragments++;
+    if (f->len > p->max_message_size - part->message_len) {
         fail(p, ev, 1009, "the message is too big");
-    } else if (p->n_fragments > p->max_fragments) {
+    } else if (part->n_fragments > p->max_fragments) {
         fail(p, ev, 1009, "the message has too many fragments");
     } else {
-        p->message_len += f->len;
+        part->message_len += f->len;
         p->state = STATE_PAYLOAD;
     }
 }
 
 static void begin_frame(struct ws_proto *p, const struct ws_frame *f, struct ws_proto_event *ev) {
-    p->fin = f->fin;
-    p->key = f->key;
-    p->frame_left = f->len;
-    p->frame_opcode = f->opcode;
+    p->partial->fin = f->fin;
+    p->partial->key = f->key;
+    p->partial->frame_left = f->len;
+    p->partial->frame_opcode = f->opcode;
     if (ws_frame_is_control(f->opcode)) p->state = STATE_CONTROL;
     else begin_data(p, f, ev);
 }
@@ -157,8 +179,7 @@ static void begin_frame(struct ws_proto *p, const struct ws_frame *f, struct ws_
 /* A header that arrives in pieces: its first bytes wait in the partial. */
 static ptrdiff_t feed_split_header(struct ws_proto *p, const uint8_t *data, size_t len,
                                    struct ws_proto_event *ev) {
-    struct ws_proto_partial *part = need_partial(p);
-    if (!part) return WS_ERR_MEMORY;
+    struct ws_proto_partial *part = p->partial;
     size_t have = part->header_len, room = sizeof part->header - have;
     size_t take = len < room ? len : room;
     struct ws_frame f;
@@ -176,7 +197,6 @@ static ptrdiff_t feed_split_header(struct ws_proto *p, const uint8_t *data, size
         return (ptrdiff_t)take;
     }
     part->header_len = 0;
-    if (!part->message.cap) free_partial(p);
     begin_frame(p, &f, ev);
     return (ptrdiff_t)((size_t)n - have);
 }
@@ -184,8 +204,7 @@ static ptrdiff_t feed_split_header(struct ws_proto *p, const uint8_t *data, size
 static ptrdiff_t feed_header(struct ws_proto *p, const uint8_t *data, size_t len,
                              struct ws_proto_event *ev) {
     struct ws_frame f;
-    if (len < 2 || (p->partial && p->partial->header_len))
-        return feed_split_header(p, data, len, ev);
+    if (len < 2 || p->partial->header_len) return feed_split_header(p, data, len, ev);
     if (!judge_start(p, data[0], data[1], ev)) return (ptrdiff_t)len;
     int n = ws_frame_parse(&f, data, len);
     if (n == 0) return feed_split_header(p, data, len, ev);
@@ -228,32 +247,33 @@ static void close_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws
 
 static void control_event(struct ws_proto *p, uint8_t *data, size_t len,
                           struct ws_proto_event *ev) {
+    uint8_t opcode = p->partial->frame_opcode;
     p->state = STATE_HEADER;
-    if (p->frame_opcode == WS_OPCODE_CLOSE) {
+    if (opcode == WS_OPCODE_CLOSE) {
         close_event(p, data, len, ev);
         return;
     }
-    ev->kind = p->frame_opcode == WS_OPCODE_PING ? WS_PROTO_PING : WS_PROTO_PONG;
+    ev->kind = opcode == WS_OPCODE_PING ? WS_PROTO_PING : WS_PROTO_PONG;
     ev->data = data;
     ev->len = len;
 }
 
 static ptrdiff_t feed_control(struct ws_proto *p, uint8_t *data, size_t len,
                               struct ws_proto_event *ev) {
-    size_t take = len < p->frame_left ? len : (size_t)p->frame_left;
-    p->key = ws_mask_apply(p->simd, data, data, take, p->key);
-    p->frame_left -= take;
-    if (p->frame_left == 0 && !(p->partial && p->partial->control_len)) {
+    struct ws_proto_partial *part = p->partial;
+    size_t take = len < part->frame_left ? len : (size_t)part->frame_left;
+    part->key = ws_mask_apply(p->simd, data, data, take, part->key);
+    part->frame_left -= take;
+    if (part->frame_left == 0 && !part->control_len) {
         control_event(p, data, take, ev); /* whole, in place */
         return (ptrdiff_t)take;
     }
-    struct ws_proto_partial *part = need_partial(p);
-    if (!part) return WS_ERR_MEMORY;
     if (take) memcpy(part->control + part->control_len, data, take);
     part->control_len = (uint8_t)(part->control_len + take);
-    if (p->frame_left == 0) {
+    if (part->frame_left == 0) {
         size_t whole = part->control_len;
         part->control_len = 0;
+        part->is_shown = true;
         control_event(p, part->control, whole, ev);
     }
     return (ptrdiff_t)take;
@@ -261,35 +281,47 @@ static ptrdiff_t feed_control(struct ws_proto *p, uint8_t *data, size_t len,
 
 /* ---- messages ---- */
 
-static size_t message_have(const struct ws_proto *p) {
-    return (size_t)(p->message_len - p->frame_left); /* message_len <= max_message_size, a size_t */
+static size_t message_have(const struct ws_proto_partial *part) {
+    /* message_len <= max_message_size, a size_t */
+    return (size_t)(part->message_len - part->frame_left);
+}
+
+static void tell_message(struct ws_proto_event *ev, uint8_t *data, size_t len, bool text,
+                         const struct ws_utf8 *utf8) {
+    ev->kind = WS_PROTO_MESSAGE;
+    ev->text = text;
+    ev->ascii = text && utf8->ascii;
+    ev->data = data;
+    ev->len = len;
+}
+
+static void fail_cut(struct ws_proto *p, struct ws_proto_event *ev) {
+    fail(p, ev, 1007, "the text ends inside a character");
 }
 
 /* The last byte of the message has come. data NULL: it is in the caller's memory. */
 static void message_event(struct ws_proto *p, uint8_t *data, bool owned,
                           struct ws_proto_event *ev) {
-    bool text = p->opcode == WS_OPCODE_TEXT;
-    if (text && !ws_utf8_is_complete(&p->utf8)) {
+    struct ws_proto_partial *part = p->partial;
+    bool text = part->opcode == WS_OPCODE_TEXT;
+    if (text && !ws_utf8_is_complete(&part->utf8)) {
         if (owned) free(data);
-        fail(p, ev, 1007, "the text ends inside a character");
+        fail_cut(p, ev);
         return;
     }
-    ev->kind = WS_PROTO_MESSAGE;
-    ev->text = text;
-    ev->ascii = text && p->utf8.ascii;
+    tell_message(ev, data, (size_t)part->message_len, text, &part->utf8);
     ev->owned = owned;
-    ev->data = data;
-    ev->len = (size_t)p->message_len;
-    p->opcode = 0;
+    part->opcode = 0;
     p->state = STATE_HEADER;
 }
 
 /* Unmasks and validates n bytes that continue the frame. False: not UTF-8 (8.1: "MUST _Fail the
  * WebSocket Connection_", here at the first byte that shows it). */
 static bool take_payload(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_event *ev) {
-    if (p->role == WS_ROLE_SERVER) p->key = ws_mask_apply(p->simd, data, data, n, p->key);
-    p->frame_left -= n;
-    if (p->opcode == WS_OPCODE_TEXT && ws_utf8_feed(p->simd, &p->utf8, data, n) < 0) {
+    struct ws_proto_partial *part = p->partial;
+    if (p->role == WS_ROLE_SERVER) part->key = ws_mask_apply(p->simd, data, data, n, part->key);
+    part->frame_left -= n;
+    if (part->opcode == WS_OPCODE_TEXT && ws_utf8_feed(p->simd, &part->utf8, data, n) < 0) {
         fail(p, ev, 1007, "the text is not UTF-8");
         return false;
     }
@@ -299,96 +331,100 @@ static bool take_payload(struct ws_proto *p, uint8_t *data, size_t n, struct ws_
 /* An incomplete message: keeps what has come, or asks for memory for all of it once enough has
  * come. */
 static int collect(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_event *ev) {
-    bool whole = p->fin && p->n_fragments == 1; /* one frame: its length is the message's */
-    bool ask = whole && p->frame_left && message_have(p) >= WS_PROTO_DIRECT_MIN;
-    bool fresh = !p->partial || p->partial->message.len == 0;
+    struct ws_proto_partial *part = p->partial;
+    bool whole = part->fin && part->n_fragments == 1; /* one frame: its length is the message's */
+    bool ask = whole && part->frame_left && message_have(part) >= WS_PROTO_DIRECT_MIN;
 
-    if (n && !(ask && fresh)) {
-        struct ws_proto_partial *part = need_partial(p);
-        if (!part || ws_buf_append(&part->message, data, n) < 0) return WS_ERR_MEMORY;
+    if (n && !(ask && part->message.len == 0)) {
+        if (ws_buf_append(&part->message, data, n) < 0) return WS_ERR_MEMORY;
         data = part->message.data;
     }
     if (ask) {
-        p->direct = data;
+        part->direct = data;
         p->state = STATE_AWAIT;
         ev->kind = WS_PROTO_BUFFER;
-        ev->text = p->opcode == WS_OPCODE_TEXT;
+        ev->text = part->opcode == WS_OPCODE_TEXT;
         ev->data = data;
-        ev->len = (size_t)p->message_len;
+        ev->len = (size_t)part->message_len;
     }
     return 0;
 }
 
 static ptrdiff_t feed_payload(struct ws_proto *p, uint8_t *data, size_t len,
                               struct ws_proto_event *ev) {
-    size_t take = len < p->frame_left ? len : (size_t)p->frame_left;
+    struct ws_proto_partial *part = p->partial;
+    size_t take = len < part->frame_left ? len : (size_t)part->frame_left;
     if (!take_payload(p, data, take, ev)) return (ptrdiff_t)take;
 
-    bool last = p->frame_left == 0 && p->fin;
-    if (last && take == p->message_len) {
-        message_event(p, data, false, ev); /* whole, in place: the common case */
+    bool last = part->frame_left == 0 && part->fin;
+    if (last && take == part->message_len) {
+        message_event(p, data, false, ev); /* whole, in place */
         return (ptrdiff_t)take;
     }
     if (collect(p, data, take, ev) < 0) return WS_ERR_MEMORY;
-    if (last) {
-        uint8_t *whole = ws_buf_take(&p->partial->message);
-        free_partial(p);
-        message_event(p, whole, true, ev);
-    } else if (p->frame_left == 0) {
-        p->state = STATE_HEADER;
-    }
+    if (last) message_event(p, ws_buf_take(&part->message), true, ev);
+    else if (part->frame_left == 0) p->state = STATE_HEADER;
     return (ptrdiff_t)take;
 }
 
 /* ---- large messages ---- */
 
 void ws_proto_direct(struct ws_proto *p, uint8_t *into) {
+    struct ws_proto_partial *part = p->partial;
     if (p->state != STATE_AWAIT) return;
-    size_t have = message_have(p);
-    memcpy(into, p->direct, have);
-    p->direct = into + have;
+    size_t have = message_have(part);
+    memcpy(into, part->direct, have);
+    part->direct = into + have;
     p->state = STATE_DIRECT;
-    free_partial(p);
+    ws_buf_fini(&part->message);
 }
 
 void ws_proto_skip(struct ws_proto *p) {
     if (p->state != STATE_AWAIT && p->state != STATE_DIRECT) return;
-    p->direct = NULL;
+    p->partial->direct = NULL;
     p->state = STATE_SKIP;
-    free_partial(p);
+    ws_buf_fini(&p->partial->message);
 }
 
 size_t ws_proto_direct_room(const struct ws_proto *p, uint8_t **at) {
     if (p->state != STATE_DIRECT) return 0;
-    *at = p->direct;
-    return (size_t)p->frame_left;
+    *at = p->partial->direct;
+    return (size_t)p->partial->frame_left;
+}
+
+/* Like ws_proto_direct_feed, in state DIRECT. */
+static void take_direct(struct ws_proto *p, size_t n, struct ws_proto_event *ev) {
+    struct ws_proto_partial *part = p->partial;
+    if (!take_payload(p, part->direct, n, ev)) return;
+    part->direct += n;
+    if (part->frame_left) return;
+    part->direct = NULL;
+    message_event(p, NULL, false, ev);
 }
 
 int ws_proto_direct_feed(struct ws_proto *p, size_t n, struct ws_proto_event *ev) {
     memset(ev, 0, sizeof *ev);
-    if (p->state != STATE_DIRECT || n > p->frame_left) return WS_ERR_ARGUMENT;
-    if (!take_payload(p, p->direct, n, ev)) return 0;
-    p->direct += n;
-    if (p->frame_left == 0) {
-        p->direct = NULL;
-        message_event(p, NULL, false, ev);
-    }
+    if (p->state != STATE_DIRECT || n > p->partial->frame_left) return WS_ERR_ARGUMENT;
+    take_direct(p, n, ev);
+    leave_partial(p);
     return 0;
 }
 
 static ptrdiff_t feed_direct(struct ws_proto *p, const uint8_t *data, size_t len,
                              struct ws_proto_event *ev) {
-    size_t take = len < p->frame_left ? len : (size_t)p->frame_left;
-    memcpy(p->direct, data, take);
-    int err = ws_proto_direct_feed(p, take, ev);
-    return err < 0 ? err : (ptrdiff_t)take;
+    struct ws_proto_partial *part = p->partial;
+    size_t take = len < part->frame_left ? len : (size_t)part->frame_left;
+    memcpy(part->direct, data, take);
+    take_direct(p, take, ev);
+    return (ptrdiff_t)take;
 }
 
 static ptrdiff_t feed_skip(struct ws_proto *p, size_t len) {
-    size_t take = len < p->frame_left ? len : (size_t)p->frame_left;
-    p->frame_left -= take;
-    if (p->frame_left == 0) {
-        p->opcode = 0;
+    struct ws_proto_partial *part = p->partial;
+    size_t take = len < part->frame_left ? len : (size_t)part->frame_left;
+    part->frame_left -= take;
+    if (part->frame_left == 0) {
+        part->opcode = 0;
         p->state = STATE_HEADER;
     }
     return (ptrdiff_t)take;
@@ -399,8 +435,9 @@ static ptrdiff_t feed_skip(struct ws_proto *p, size_t len) {
 /* What nearly every message is: one frame of at most 64 KiB, all there. Returns its length; 0: it
  * is something else, or breaks a rule: nothing is taken, and the long way will tell. */
 static size_t feed_whole(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
-    bool between = p->state == STATE_HEADER && !p->opcode && !p->partial;
-    size_t header = 2 + sizeof p->key;
+    size_t header = 2 + sizeof(uint32_t);
+    struct ws_utf8 utf8;
+    bool between = p->state == STATE_HEADER && !p->partial;
     if (!between || p->role != WS_ROLE_SERVER || len < header) return 0;
     bool text = data[0] == (0x80 | WS_OPCODE_TEXT);
     if (!text && data[0] != (0x80 | WS_OPCODE_BINARY)) return 0;
@@ -414,53 +451,53 @@ static size_t feed_whole(struct ws_proto *p, uint8_t *data, size_t len, struct w
     }
     if (payload > len - header || payload > p->max_message_size) return 0;
     uint8_t *at = data + header;
-    ws_mask_apply(p->simd, at, at, payload, ws_bytes_load32(at - sizeof p->key));
-    p->message_len = payload;
-    p->opcode = text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY;
-    if (text) {
-        ws_utf8_init(&p->utf8);
-        if (ws_utf8_feed(p->simd, &p->utf8, at, payload) < 0) {
-            fail(p, ev, 1007, "the text is not UTF-8");
-            return header + payload;
-        }
-    }
-    message_event(p, at, false, ev);
+    ws_mask_apply(p->simd, at, at, payload, ws_bytes_load32(at - sizeof(uint32_t)));
+    ws_utf8_init(&utf8);
+    if (text && ws_utf8_feed(p->simd, &utf8, at, payload) < 0)
+        fail(p, ev, 1007, "the text is not UTF-8");
+    else if (text && !ws_utf8_is_complete(&utf8)) fail_cut(p, ev);
+    else tell_message(ev, at, payload, text, &utf8);
     return header + payload;
+}
+
+/* The same for all that comes. A frame begins with the partial, so it is there in all states that
+ * follow. */
+static ptrdiff_t feed_step(struct ws_proto *p, uint8_t *data, size_t len,
+                           struct ws_proto_event *ev) {
+    switch ((enum state)p->state) {
+    case STATE_HEADER: return need_partial(p) ? feed_header(p, data, len, ev) : WS_ERR_MEMORY;
+    case STATE_PAYLOAD: return feed_payload(p, data, len, ev);
+    case STATE_CONTROL: return feed_control(p, data, len, ev);
+    case STATE_DIRECT: return feed_direct(p, data, len, ev);
+    case STATE_SKIP: return feed_skip(p, len);
+    case STATE_AWAIT:
+    case STATE_ENDED: break;
+    }
+    return 0;
+}
+
+/* Whether there is something to do. An empty frame ends with its header: then one step is due
+ * although no input is left. */
+static bool is_due(const struct ws_proto *p, size_t left) {
+    if (p->state == STATE_AWAIT || p->state == STATE_ENDED) return false;
+    return left > 0 || ((p->state == STATE_PAYLOAD || p->state == STATE_CONTROL) &&
+                        p->partial->frame_left == 0);
 }
 
 ptrdiff_t ws_proto_feed(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
     *ev = (struct ws_proto_event){0};
     size_t used = feed_whole(p, data, len, ev);
     if (used) return (ptrdiff_t)used;
-    /* The last event may have pointed into the partial; an idle peer owns no buffer. */
-    if (p->state == STATE_HEADER && p->partial && !p->partial->header_len &&
-        !p->partial->message.cap)
-        free_partial(p);
-    /* An empty frame ends with its header: then one step is due although no input is left. */
-    while (ev->kind == WS_PROTO_NONE) {
-        uint8_t *at = data + used;
-        size_t left = len - used;
-        bool due = left > 0 ||
-                   (p->frame_left == 0 && (p->state == STATE_PAYLOAD || p->state == STATE_CONTROL));
-        ptrdiff_t n;
-
-        if (!due) break;
-        switch ((enum state)p->state) {
-        case STATE_HEADER: n = feed_header(p, at, left, ev); break;
-        case STATE_PAYLOAD: n = feed_payload(p, at, left, ev); break;
-        case STATE_CONTROL: n = feed_control(p, at, left, ev); break;
-        case STATE_DIRECT: n = feed_direct(p, at, left, ev); break;
-        case STATE_SKIP: n = feed_skip(p, left); break;
-        case STATE_AWAIT:
-        case STATE_ENDED:
-        default: return (ptrdiff_t)used;
-        }
+    if (p->partial) p->partial->is_shown = false;
+    while (ev->kind == WS_PROTO_NONE && is_due(p, len - used)) {
+        ptrdiff_t n = feed_step(p, data + used, len - used, ev);
         if (n < 0) {
             end(p);
             return n;
         }
         used += (size_t)n;
     }
+    leave_partial(p);
     return (ptrdiff_t)used;
 }
 

@@ -10,7 +10,7 @@
  *
  * Payloads are unmasked in place and, where a frame is whole in the input, events point into it: no
  * copy. What cannot be delivered yet (a message in fragments or segments) is collected in a buffer
- * that grows with what came, never with what was announced. A peer between messages owns no buffer,
+ * that grows with what came, never with what was announced. A peer between messages owns no memory,
  * from the next feed on. */
 #ifndef WS_PROTO_H
 #define WS_PROTO_H
@@ -55,28 +55,17 @@ struct ws_proto_event {
     size_t len;
 };
 
-/* Rarely needed memory, allocated while a frame or message is incomplete. */
+/* What a peer has amid a frame or a message, and for those that come in one piece but are rare. */
 struct ws_proto_partial;
 
 struct ws_proto {
     uint8_t role;
     uint8_t state;
     uint8_t simd;
-    uint8_t opcode;       /* of the message in progress, 0 if none */
-    bool fin;             /* of the frame in progress */
-    bool ended;           /* a close frame was read, or the peer broke a rule */
-    uint8_t frame_opcode; /* of the frame in progress */
-    struct ws_utf8 utf8;  /* of the text message in progress */
-    uint32_t key;         /* turned to the next payload byte of the frame in progress */
-    uint32_t n_fragments;
+    bool ended; /* a close frame was read, or the peer broke a rule */
     uint32_t max_fragments;
-    uint64_t frame_left; /* payload bytes of the frame in progress still to come */
-    uint64_t
-        message_len; /* payload bytes of the message in progress announced so far, all its frames */
     size_t max_message_size;
-    uint8_t *direct; /* borrowed: where the next byte of a large message goes; before the answer:
-                        what has come */
-    struct ws_proto_partial *partial; /* owned */
+    struct ws_proto_partial *partial; /* owned, NULL while nothing has begun */
 };
 
 void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd,

@@ -318,7 +318,7 @@ static size_t feed_room(struct run *run, const uint8_t *data, size_t len) {
 static void check_idle(struct run *run) {
     struct ws_proto_event ev;
     uint8_t byte = 0;
-    if (run->proto.opcode || run->proto.ended) return;
+    if (ws_proto_is_amid(&run->proto) || run->proto.ended) return;
     MUST(ws_proto_feed(&run->proto, &byte, 0, &ev) == 0 && ev.kind == WS_PROTO_NONE);
     MUST(run->proto.partial == NULL);
 }
