@@ -7,6 +7,9 @@
 
 #define LINGER_MAX (64u * 1024) /* bytes read and thrown away behind an error answer */
 
+/* Of an idle connection this is the most: malloc adds 8 bytes and rounds up to 16. */
+_Static_assert(sizeof(struct ws_conn) <= 328, "struct ws_conn has grown");
+
 /* ---- life ---- */
 
 struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *address) {
@@ -116,7 +119,7 @@ void ws_conn_mark(struct ws_conn *c, uint8_t marks) {
         c->next_marked = c->tick->marked;
         c->tick->marked = c;
     }
-    c->marks |= marks;
+    c->marks = (c->marks | marks) & 7u;
 }
 
 void ws_conn_set_kind(struct ws_conn *c, enum ws_close_kind kind) {

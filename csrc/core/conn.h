@@ -71,14 +71,15 @@ struct ws_conn {
     void *user;
     _Atomic(const struct ws_closing *)
         closing; /* NULL: open. The first close of any thread stays */
-    int fd;
     uint32_t slot;
+    int fd;
 
     uint8_t state;
-    uint8_t interest;   /* what the poller watches for; the loop's */
-    uint8_t close_kind; /* enum ws_close_kind: the first cause stays */
-    uint8_t must_end; /* enum ws_close_kind: an END event that found no memory, to be tried again */
-    uint8_t marks;    /* enum ws_conn_mark, or-ed */
+    uint8_t close_kind;     /* enum ws_close_kind: the first cause stays */
+    uint8_t interest : 4;   /* what the poller watches for; the loop's */
+    uint8_t must_end : 4;   /* enum ws_close_kind: an END event that found no memory, to be tried
+                               again */
+    uint8_t marks : 3;      /* enum ws_conn_mark, or-ed */
     bool is_touched : 1;    /* stands in that list of the tick */
     bool opened : 1;        /* on_open was called */
     bool eof : 1;           /* nothing more comes from the peer */
@@ -101,6 +102,7 @@ struct ws_conn {
     _Atomic bool streaming;    /* somebody sends parts */
     _Atomic bool ping_posted;  /* a ping of the core's is in the mailbox */
     _Atomic bool drain_posted; /* a DRAIN is in the mailbox */
+    _Atomic uint32_t refs;
 
     struct ws_proto proto;
     struct ws_queue queue;
@@ -113,7 +115,6 @@ struct ws_conn {
     _Atomic uint64_t dropped;      /* messages dropped or replaced */
     _Atomic uint32_t n_posted;     /* messages and pings in the mailbox */
     _Atomic uint32_t posted_parts; /* of streams, in the mailbox */
-    _Atomic uint32_t refs;
 
     /* Milliseconds of the tick's clock, modulo 2^32: time-outs are shorter than half of it. */
     uint32_t heard_ms;  /* the last bytes came */
@@ -126,8 +127,8 @@ struct ws_conn {
                               not pinged then */
     };
     uint32_t ping_after_ms;      /* of silence: ping_interval, a little less for everybody */
-    uint64_t ping_ns;            /* our last ping went */
     _Atomic uint32_t latency_us; /* WS_LATENCY_NONE: not known */
+    uint64_t ping_ns;            /* our last ping went */
     struct ws_timer timer; /* of the deadline that is next, or of one that was put off since */
 
     struct ws_subscriber subscriber; /* under the tick's topics_lock */

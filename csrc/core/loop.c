@@ -185,7 +185,7 @@ static void watch_conn(struct ws_loop *l, struct ws_conn *c) {
     if (c->state == WS_CONN_DEAD || events == c->interest) return;
     if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(c)) < 0)
         ws_conn_gone(c, WS_CLOSE_RESET);
-    else c->interest = (uint8_t)events;
+    else c->interest = events & 15u;
     ws_conn_hold(c, !(events & WS_POLL_IN));
 }
 
