@@ -119,6 +119,7 @@ static int push_behind(struct ws_conn *c, const struct ws_queue_entry *e) {
     if (w && !w->behind) w->behind = calloc(1, sizeof *w->behind);
     if (!w || !w->behind) return WS_ERR_MEMORY;
     if (replace(c, w->behind, e)) return 0;
+    ws_queue_lend(w->behind, &c->tick->released);
     if (ws_queue_push(w->behind, e) < 0) return WS_ERR_MEMORY;
     ws_conn_note_queue(c);
     return 0;
@@ -325,6 +326,7 @@ void ws_conn_deliver(struct ws_conn *c, struct ws_shared *s) {
 static int queue_ping(struct ws_conn *c, struct ws_msg *m) {
     struct ws_queue_entry e = {
         .data = m->data, .len = ws_msg_size(m), .msg = m, .kind = WS_QUEUE_CONTROL};
+    ws_queue_lend(&c->queue, &c->tick->released);
     if (ws_queue_push_next(&c->queue, &e, &c->tick->released) < 0) return WS_ERR_MEMORY;
     ws_conn_note_queue(c);
     ws_conn_touch(c);

@@ -17,6 +17,7 @@ static void queue_control(struct ws_conn *c, enum ws_queue_kind kind, const uint
     if (!m) return; /* a ping or pong less is the least that can go wrong now */
     memcpy(m->bytes, frames, len);
     e.data = m->bytes;
+    ws_queue_lend(&c->queue, &c->tick->released);
     if (ws_queue_push_next(&c->queue, &e, &c->tick->released) < 0) ws_msg_unref(m);
 }
 
