@@ -8,7 +8,7 @@
 #define LINGER_MAX (64u * 1024) /* bytes read and thrown away behind an error answer */
 
 /* Of an idle connection this is the most: malloc adds 8 bytes and rounds up to 16. */
-_Static_assert(sizeof(struct ws_conn) <= 328, "struct ws_conn has grown");
+_Static_assert(sizeof(struct ws_conn) <= 280, "struct ws_conn has grown");
 
 /* ---- life ---- */
 
@@ -19,13 +19,14 @@ struct ws_conn *ws_conn_new(struct ws_tick *t, int fd, const struct ws_address *
         free(c);
         return NULL;
     }
-    ws_http_reader_init(&work->reader, WS_HTTP_REQUEST, t->options->max_header_size,
-                        t->options->max_headers);
+    size_t max = t->options->max_header_size;
+    ws_http_reader_init(&work->reader, WS_HTTP_REQUEST,
+                        max < WS_CONN_HEAD_MAX ? max : WS_CONN_HEAD_MAX, t->options->max_headers);
     work->address = *address;
     work->linger_left = LINGER_MAX;
     c->tick = t;
     c->fd = fd;
-    c->family = address->family;
+    c->family = address->family & 31u;
     c->node.id = ++*t->last_id;
     c->state = WS_CONN_HEAD;
     c->code = 1006;

@@ -98,7 +98,9 @@ struct ws_conn {
     bool throttled : 1;    /* over its rate: not read until resume_ms */
     bool is_held : 1;      /* not read since held_ms, for whatever reason */
     bool in_stream : 1;    /* a FIRST part was queued, its LAST was not */
-    _Atomic bool told;     /* on_close was called: what it said stays */
+    uint16_t subprotocol;  /* which of the options', counted from 1; 0: none */
+    /* From here on other threads write: not in one word with the above, which is read as one. */
+    _Atomic bool told;         /* on_close was called: what it said stays */
     _Atomic bool streaming;    /* somebody sends parts */
     _Atomic bool ping_posted;  /* a ping of the core's is in the mailbox */
     _Atomic bool drain_posted; /* a DRAIN is in the mailbox */
@@ -134,10 +136,9 @@ struct ws_conn {
     struct ws_subscriber subscriber; /* under the tick's topics_lock */
     uint8_t *head;          /* owned: the request head, and the address behind it, packed */
     struct ws_words *words; /* owned, NULL if there were none */
-    uint32_t head_len;
-    uint16_t subprotocol; /* which of the options', counted from 1; 0: none */
+    uint32_t head_len : 27; /* at most WS_CONN_HEAD_MAX */
+    uint32_t family : 5;    /* of the address */
     uint16_t code, sent_code;
-    uint8_t family; /* of the address */
 };
 
 static inline struct ws_conn *ws_conn_of_node(struct ws_registry_node *node) {
@@ -157,6 +158,9 @@ static inline size_t ws_conn_pending(const struct ws_conn *c) {
 }
 
 /* ---- conn.c: life ---- */
+
+/* The longest request head that is taken, whatever max_header_size says. */
+#define WS_CONN_HEAD_MAX ((1u << 27) - 1)
 
 /* A connection for a descriptor just accepted (taken); the caller owns the one reference. NULL: out
  * of memory (fd not taken). */

@@ -117,7 +117,7 @@ bool ws_conn_keep_head(struct ws_conn *c, const uint8_t *head, size_t len, bool 
     if (address_len) memcpy(block + size, packed, address_len);
     free(c->head);
     c->head = block;
-    c->head_len = (uint32_t)size;
+    c->head_len = size & WS_CONN_HEAD_MAX;
     return true;
 }
 
