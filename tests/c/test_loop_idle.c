@@ -117,9 +117,7 @@ static void act(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
     struct ws_payload large = {.data = bytes, .len = sizeof bytes};
     (void)r;
     switch (m->data[0]) {
-    case 'a': /* over high_water: what follows waits in the lane */
-        ws_conn_send(c, &large);
-        break;
+    case 'a': /* over high_water: what follows waits in the lane */ ws_conn_send(c, &large); break;
     case 's': stream_some(c); break;
     case 't':
         CHECK_EQ(ws_conn_subscribe(c, slice("a/+"), true), 1);
