@@ -3,7 +3,13 @@
 #include "convert.h"
 
 #include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define HEAP_MIN 16384                      /* smaller objects come out of what is there */
+#define HEAP_OBJECTS 16                     /* that malloc shall keep room for, twice */
+#define HEAP_MAX ((32u * 1024 - 64) * 1024) /* glibc learns nothing from a larger block */
 
 /* ---- to Python ---- */
 
@@ -15,22 +21,43 @@ PyObject *ws_convert_utf8(struct ws_slice s) {
     return PyUnicode_DecodeUTF8(s.data, (Py_ssize_t)s.len, "replace");
 }
 
-static PyObject *text_from(const uint8_t *data, size_t len, bool ascii) {
-    if (!ascii) return PyUnicode_DecodeUTF8((const char *)data, (Py_ssize_t)len, NULL);
-    /* The core has seen every byte: nothing is left to look for, which decoding would do again. */
-    PyObject *text = PyUnicode_New((Py_ssize_t)len, 127);
-    if (text && len) memcpy(PyUnicode_1BYTE_DATA(text), data, len);
-    return text;
+/* Memory that goes back to the system each time costs a page fault for every 4 KiB when it comes
+ * again: that is more than all else that a large message takes. glibc keeps twice the largest block
+ * that was freed so far (at most 64 MiB), so one is freed that nobody has written to. For other
+ * allocators, and where the user has set such a bound, this is a malloc and a free. */
+static void prepare_heap(size_t len) {
+    static _Atomic size_t largest; /* the heap is the process's */
+    if (len < HEAP_MIN || len <= atomic_load_explicit(&largest, memory_order_relaxed)) return;
+    atomic_store_explicit(&largest, len, memory_order_relaxed);
+    /* volatile: or the compiler leaves both out */
+    void *volatile block = malloc(len < HEAP_MAX / HEAP_OBJECTS ? len * HEAP_OBJECTS : HEAP_MAX);
+    free(block);
+}
+
+PyObject *ws_convert_new(size_t len, bool text, uint8_t **data) {
+    if (len > PY_SSIZE_T_MAX) return PyErr_NoMemory();
+    prepare_heap(len);
+    PyObject *object = text ? PyUnicode_New((Py_ssize_t)len, 127)
+                            : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)len);
+    if (object) *data = text ? PyUnicode_1BYTE_DATA(object) : (uint8_t *)PyBytes_AS_STRING(object);
+    return object;
 }
 
 PyObject *ws_convert_message(const struct ws_message *message) {
     PyObject *object = message->object;
     if (object && (!message->text || message->ascii)) return object;
-    PyObject *value = message->text ? text_from(message->data, message->len, message->ascii)
-                                    : PyBytes_FromStringAndSize((const char *)message->data,
-                                                                (Py_ssize_t)message->len);
-    /* A str made for ASCII that was filled with other UTF-8: nobody has seen it. */
-    Py_XDECREF(object);
+    PyObject *value;
+    if (message->text && !message->ascii) {
+        prepare_heap(message->len);
+        value = PyUnicode_DecodeUTF8((const char *)message->data, (Py_ssize_t)message->len, NULL);
+        /* A str made for ASCII that was filled with other UTF-8: nobody has seen it. */
+        Py_XDECREF(object);
+    } else {
+        /* The core has seen every byte of a text: decoding would look for what is not there. */
+        uint8_t *data = NULL;
+        value = ws_convert_new(message->len, message->text, &data);
+        if (value && message->len) memcpy(data, message->data, message->len);
+    }
     return value;
 }
 

@@ -16,6 +16,8 @@
 PyObject *ws_convert_latin1(struct ws_slice s);
 /* A str of UTF-8; what is none (it may have been cut) becomes U+FFFD. */
 PyObject *ws_convert_utf8(struct ws_slice s);
+/* A str for ASCII or bytes of that length, to be filled in: where its bytes go. */
+PyObject *ws_convert_new(size_t len, bool text, uint8_t **data);
 /* str or bytes. Takes message->object, also when it fails. */
 PyObject *ws_convert_message(const struct ws_message *message);
 /* (ip, port), or None for a Unix socket. */

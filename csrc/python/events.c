@@ -266,14 +266,8 @@ static void on_log(void *user, enum ws_log level, struct ws_slice line) {
  * idea that str and bytes do not change. */
 static void *new_buffer(void *user, size_t len, bool text, uint8_t **data) {
     (void)user;
-    if (len > PY_SSIZE_T_MAX) return NULL;
-    PyObject *object = text ? PyUnicode_New((Py_ssize_t)len, 127)
-                            : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)len);
-    if (!object) {
-        PyErr_Clear();
-        return NULL;
-    }
-    *data = text ? PyUnicode_1BYTE_DATA(object) : (uint8_t *)PyBytes_AS_STRING(object);
+    PyObject *object = ws_convert_new(len, text, data);
+    if (!object) PyErr_Clear();
     return object;
 }
 
