@@ -35,11 +35,13 @@ struct ws_event {
     size_t len;
     void *object;         /* owned */
     struct ws_call *call; /* owned: a reference */
+    uint32_t key;
     uint16_t code;
     uint8_t kind;
-    bool text;
-    bool ascii;
-    bool owned; /* data is to be freed with the event */
+    bool text : 1;
+    bool ascii : 1;
+    bool owned : 1;  /* data is to be freed with the event */
+    bool masked : 1; /* data is still masked with key, as the event of the parser says */
 };
 
 struct ws_batch {

@@ -2,6 +2,8 @@
  * rooms: conn.h. */
 #include "conn.h"
 
+#include "mask.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,4 +242,10 @@ void ws_conn_set_user(struct ws_conn *c, void *user) {
 
 void *ws_conn_get_server_user(const struct ws_conn *c) {
     return c->tick->user;
+}
+
+void ws_message_copy(const struct ws_conn *c, const struct ws_message *message, uint8_t *to) {
+    if (message->masked)
+        ws_mask_apply(c->tick->simd, to, message->data, message->len, message->key);
+    else if (message->len) memcpy(to, message->data, message->len);
 }

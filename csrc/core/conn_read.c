@@ -77,6 +77,7 @@ static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8
     const struct ws_options *o = c->tick->options;
     ws_proto_init(&c->proto, WS_ROLE_SERVER, c->tick->simd, o->max_message_size,
                   o->max_fragments ? o->max_fragments : UINT32_MAX);
+    c->proto.leaves_mask = c->tick->handlers->takes_masked;
 
     struct ws_event ev = {.kind = WS_EVENT_OPEN};
     if (ws_conn_keep(c, &ev, answer_text, len)) ws_conn_event(c, &ev);
@@ -221,7 +222,9 @@ static void take_message(struct ws_conn *c, const struct ws_proto_event *pe) {
                           .len = pe->len,
                           .text = pe->text,
                           .ascii = pe->ascii,
-                          .owned = pe->owned};
+                          .owned = pe->owned,
+                          .masked = pe->masked,
+                          .key = pe->key};
     if (!ws_conn_allow_message(c)) {
         if (pe->owned) free(pe->data);
         ws_conn_fail(c, 1008, "too many messages (message_rate)");

@@ -120,6 +120,8 @@ static void on_message(struct ws_conn *c, struct ws_event *ev) {
                            .len = ev->len,
                            .text = ev->text,
                            .ascii = ev->ascii,
+                           .masked = ev->masked,
+                           .key = ev->key,
                            .object = ev->object};
     if (c->state != WS_CONN_OPEN || !ws_conn_is_open(c)) {
         ws_count(&t->counters->dropped_received, 1); /* a local close came first */

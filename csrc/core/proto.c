@@ -32,6 +32,7 @@ struct ws_proto_partial {
     uint8_t frame_opcode; /* of the frame in progress */
     bool fin;             /* of the frame in progress */
     bool is_shown;        /* the last event points into control */
+    bool head_masked;     /* AWAIT: what has come is still masked */
     struct ws_utf8 utf8;  /* of the text message in progress */
     uint8_t header_len;
     uint8_t control_len;
@@ -328,6 +329,17 @@ static bool take_payload(struct ws_proto *p, uint8_t *data, size_t n, struct ws_
     return true;
 }
 
+/* Whether n bytes that are all of a binary message can be unmasked while they are copied to where
+ * they stay: one pass less. Text is validated first, so it is unmasked first. */
+static bool may_leave_mask(const struct ws_proto *p, size_t n) {
+    return p->leaves_mask && n >= WS_PROTO_MASKED_MIN;
+}
+
+static void leave_mask(struct ws_proto_event *ev, uint32_t key) {
+    ev->masked = true;
+    ev->key = key;
+}
+
 /* An incomplete message: keeps what has come, or asks for memory for all of it once enough has
  * come. */
 static int collect(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_event *ev) {
@@ -341,6 +353,7 @@ static int collect(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_
     }
     if (ask) {
         part->direct = data;
+        part->head_masked = false;
         p->state = STATE_AWAIT;
         ev->kind = WS_PROTO_BUFFER;
         ev->text = part->opcode == WS_OPCODE_TEXT;
@@ -350,10 +363,34 @@ static int collect(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_
     return 0;
 }
 
+/* The first bytes of a binary message that goes into the caller's memory: they are unmasked on
+ * their way there. */
+static bool awaits_masked(struct ws_proto *p, uint8_t *data, size_t n, struct ws_proto_event *ev) {
+    struct ws_proto_partial *part = p->partial;
+    bool whole = part->fin && part->n_fragments == 1 && n < part->frame_left;
+    if (!whole || n < WS_PROTO_DIRECT_MIN || part->opcode != WS_OPCODE_BINARY || message_have(part))
+        return false;
+    part->frame_left -= n;
+    part->direct = data;
+    part->head_masked = true;
+    p->state = STATE_AWAIT;
+    ev->kind = WS_PROTO_BUFFER;
+    ev->len = (size_t)part->message_len;
+    return true;
+}
+
 static ptrdiff_t feed_payload(struct ws_proto *p, uint8_t *data, size_t len,
                               struct ws_proto_event *ev) {
     struct ws_proto_partial *part = p->partial;
     size_t take = len < part->frame_left ? len : (size_t)part->frame_left;
+    bool is_binary = part->opcode == WS_OPCODE_BINARY;
+    if (take == part->message_len && part->fin && is_binary && may_leave_mask(p, take)) {
+        part->frame_left = 0;
+        message_event(p, data, false, ev);
+        leave_mask(ev, part->key);
+        return (ptrdiff_t)take;
+    }
+    if (awaits_masked(p, data, take, ev)) return (ptrdiff_t)take;
     if (!take_payload(p, data, take, ev)) return (ptrdiff_t)take;
 
     bool last = part->frame_left == 0 && part->fin;
@@ -373,7 +410,9 @@ void ws_proto_direct(struct ws_proto *p, uint8_t *into) {
     struct ws_proto_partial *part = p->partial;
     if (p->state != STATE_AWAIT) return;
     size_t have = message_have(part);
-    memcpy(into, part->direct, have);
+    if (part->head_masked) part->key = ws_mask_apply(p->simd, into, part->direct, have, part->key);
+    else memcpy(into, part->direct, have);
+    part->head_masked = false;
     part->direct = into + have;
     p->state = STATE_DIRECT;
     ws_buf_fini(&part->message);
@@ -451,8 +490,14 @@ static size_t feed_whole(struct ws_proto *p, uint8_t *data, size_t len, struct w
     }
     if (payload > len - header || payload > p->max_message_size) return 0;
     uint8_t *at = data + header;
-    ws_mask_apply(p->simd, at, at, payload, ws_bytes_load32(at - sizeof(uint32_t)));
+    uint32_t key = ws_bytes_load32(at - sizeof key);
     ws_utf8_init(&utf8);
+    if (!text && may_leave_mask(p, payload)) {
+        tell_message(ev, at, payload, false, &utf8);
+        leave_mask(ev, key);
+        return header + payload;
+    }
+    ws_mask_apply(p->simd, at, at, payload, key);
     if (text && ws_utf8_feed(p->simd, &utf8, at, payload) < 0)
         fail(p, ev, 1007, "the text is not UTF-8");
     else if (text && !ws_utf8_is_complete(&utf8)) fail_cut(p, ev);

@@ -28,16 +28,18 @@ enum ws_role { WS_ROLE_SERVER, WS_ROLE_CLIENT };
 
 /* Payload bytes of a large message that must have come before memory for all of it is asked for. */
 #define WS_PROTO_DIRECT_MIN 16384
+/* Payload bytes of a binary message from which on its mask may be left to who copies it. */
+#define WS_PROTO_MASKED_MIN 4096
 
 enum ws_proto_kind {
     WS_PROTO_NONE,    /* all input consumed, nothing to tell yet */
-    WS_PROTO_MESSAGE, /* data, len, text, ascii */
+    WS_PROTO_MESSAGE, /* data, len, text, ascii; masked, key */
     WS_PROTO_PING,    /* data, len <= 125 */
     WS_PROTO_PONG,    /* data, len <= 125 */
     WS_PROTO_CLOSE, /* code (1005: empty frame), data and len: the reason. Nothing is read after it
                      */
-    /* A large message has begun: len is its whole size, data what has come of it. The caller
-     * answers with ws_proto_direct or ws_proto_skip before it feeds again. */
+    /* A large message has begun: len is its whole size. The caller answers with ws_proto_direct or
+     * ws_proto_skip before it feeds again, and keeps the input until then. */
     WS_PROTO_BUFFER,
     /* The peer broke a rule: code to close with, data and len: the reason in words (static).
        Sticky: nothing is read after it. */
@@ -48,8 +50,10 @@ struct ws_proto_event {
     enum ws_proto_kind kind;
     bool text;
     bool ascii;
-    bool owned; /* data was allocated: the receiver takes it, to free with free() */
+    bool owned;  /* data was allocated: the receiver takes it, to free with free() */
+    bool masked; /* a large binary message, not owned, whose bytes are still masked with key */
     uint16_t code;
+    uint32_t key;
     uint8_t
         *data; /* not owned: valid as long as the input; of a control frame until the next feed */
     size_t len;
@@ -62,7 +66,8 @@ struct ws_proto {
     uint8_t role;
     uint8_t state;
     uint8_t simd;
-    bool ended; /* a close frame was read, or the peer broke a rule */
+    bool ended : 1;       /* a close frame was read, or the peer broke a rule */
+    bool leaves_mask : 1; /* of large binary messages: the caller's choice, false at first */
     uint32_t max_fragments;
     size_t max_message_size;
     struct ws_proto_partial *partial; /* owned, NULL while nothing has begun */
@@ -83,8 +88,8 @@ bool ws_proto_is_amid(const struct ws_proto *p);
 ptrdiff_t ws_proto_feed(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev);
 
 /* Answers WS_PROTO_BUFFER: the message is to be received into memory of ev.len bytes at `into`,
- * which stays the caller's. What has come so far is copied there: where ev.data pointed must still
- * be valid. The message's event will have data NULL. */
+ * which stays the caller's. What has come so far is copied there: the input that told BUFFER must
+ * still be there. The message's event will have data NULL. */
 void ws_proto_direct(struct ws_proto *p, uint8_t *into);
 /* Answers WS_PROTO_BUFFER, also later while the message is received: it is not wanted; it is read
  * and thrown away, without an event. */

@@ -89,10 +89,16 @@ void ws_options_init(struct ws_options *o);
 struct ws_message {
     const uint8_t *data; /* valid until the handler returns */
     size_t len;
-    bool text;  /* UTF-8, validated; else binary */
-    bool ascii; /* text, and every byte below 0x80 */
+    bool text;   /* UTF-8, validated; else binary */
+    bool ascii;  /* text, and every byte below 0x80 */
+    bool masked; /* only if handlers.takes_masked is set: data is as it was on the wire, masked with
+                    key; ws_message_copy gives the bytes */
+    uint32_t key;
     void *object;
 };
+
+/* Copies the message's bytes, len of them, wherever they are and without their mask. */
+void ws_message_copy(const struct ws_conn *c, const struct ws_message *message, uint8_t *to);
 
 /* Why a connection ended. The order is that of ws_close_kind_name. */
 enum ws_close_kind {
@@ -155,6 +161,9 @@ struct ws_handlers {
     void *(*new_buffer)(void *user, size_t len, bool text, uint8_t **data);
     /* Gives back an object of new_buffer or of ws_payload.object. */
     void (*release)(void *user, void *object);
+    /* on_message copies with ws_message_copy: large binary messages come masked, and are unmasked
+     * in the same pass. */
+    bool takes_masked;
 };
 
 /* ---- server ---- */

@@ -43,7 +43,7 @@ PyObject *ws_convert_new(size_t len, bool text, uint8_t **data) {
     return object;
 }
 
-PyObject *ws_convert_message(const struct ws_message *message) {
+PyObject *ws_convert_message(const struct ws_conn *core, const struct ws_message *message) {
     PyObject *object = message->object;
     if (object && (!message->text || message->ascii)) return object;
     PyObject *value;
@@ -56,7 +56,7 @@ PyObject *ws_convert_message(const struct ws_message *message) {
         /* The core has seen every byte of a text: decoding would look for what is not there. */
         uint8_t *data = NULL;
         value = ws_convert_new(message->len, message->text, &data);
-        if (value && message->len) memcpy(data, message->data, message->len);
+        if (value) ws_message_copy(core, message, data);
     }
     return value;
 }

@@ -19,7 +19,7 @@ PyObject *ws_convert_utf8(struct ws_slice s);
 /* A str for ASCII or bytes of that length, to be filled in: where its bytes go. */
 PyObject *ws_convert_new(size_t len, bool text, uint8_t **data);
 /* str or bytes. Takes message->object, also when it fails. */
-PyObject *ws_convert_message(const struct ws_message *message);
+PyObject *ws_convert_message(const struct ws_conn *core, const struct ws_message *message);
 /* (ip, port), or None for a Unix socket. */
 PyObject *ws_convert_address(const struct ws_address *address);
 PyObject *ws_convert_stats(const struct ws_stats *stats);

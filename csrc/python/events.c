@@ -143,7 +143,7 @@ static void on_json(struct ws_conn_object *conn, const struct ws_message *messag
     }
     PyObject *handler = Py_NewRef(
         ws_conn_type_server(conn)->handlers[WS_HANDLER_JSON]); /* json_loads may replace it */
-    PyObject *text = ws_convert_message(message);
+    PyObject *text = ws_convert_message(conn->core, message);
     PyObject *value = text ? ws_json_codec_load(ws_conn_type_server(conn), text) : NULL;
     struct call call = {.args = {(PyObject *)conn, value}};
     if (text && !value && !PyErr_Occurred()) refuse_message(conn, 1007, "this is not JSON");
@@ -169,7 +169,7 @@ static void on_message(void *user, struct ws_conn *core, const struct ws_message
         Py_XDECREF((PyObject *)message->object);
         return;
     }
-    PyObject *value = ws_convert_message(message);
+    PyObject *value = ws_convert_message(core, message);
     struct call call = {.args = {(PyObject *)conn, value}};
     if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, WS_HANDLER_MESSAGE);
     Py_XDECREF(value);
@@ -296,4 +296,5 @@ const struct ws_handlers ws_events_handlers = {
     .on_log = on_log,
     .new_buffer = new_buffer,
     .release = release,
+    .takes_masked = true,
 };

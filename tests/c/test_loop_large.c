@@ -126,6 +126,41 @@ static void test_server_large_message_refused(void) {
     }
 }
 
+/* Copies the message, checks that it is one of send_masked's, in order, and answers with much. */
+static void take_masked(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
+    uint8_t *copy = malloc(m->len);
+    ws_message_copy(c, m, copy);
+    CHECK_EQ(m->masked, m->len >= 4096);
+    for (size_t i = 0; i < m->len; i++) {
+        if (copy[i] == (uint8_t)('a' + r->n_messages)) continue;
+        CHECK_EQ(copy[i], 'a' + r->n_messages);
+        break;
+    }
+    free(copy);
+    CHECK(send_object(r, c, 1000000) >= WS_SENT_OVER);
+}
+
+/* A handler that copies gets large messages masked, also those that have waited in the lane. */
+static void test_server_masked(void) {
+    struct rig r;
+    struct peer p;
+    uint8_t data[5000];
+    rig_init(&r, strategy);
+    r.quiet = true;
+    r.handlers.takes_masked = true;
+    r.act = take_masked;
+    rig_begin(&r);
+    peer_open(&r, &p);
+    p.quiet = true;
+    for (int i = 1; i <= 10; i++) { /* each of another letter and another mask */
+        memset(data, 'a' + i, sizeof data);
+        peer_frame(&p, WS_OPCODE_BINARY, data, i % 2 ? 5000 : 4095);
+    }
+    UNTIL(&r, p.n_messages == 10);
+    CHECK_EQ(r.n_messages, 10);
+    rig_stop(&r);
+}
+
 /* ---- objects by reference ---- */
 
 static void send_objects(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
@@ -195,6 +230,7 @@ static void run_all(void) {
     RUN(test_server_large_message);
     RUN(test_server_large_message_cut);
     RUN(test_server_large_message_refused);
+    RUN(test_server_masked);
     RUN(test_server_objects);
     RUN(test_server_small_object);
 }

@@ -265,6 +265,39 @@ static void test_proto_direct_then_skip(void) {
     ws_buf_fini(&b);
 }
 
+/* Only of a binary message that is large, in one frame and all there is the mask left. */
+static void test_proto_leaves_mask(void) {
+    static const size_t lengths[] = {WS_PROTO_MASKED_MIN - 1, WS_PROTO_MASKED_MIN, 65535, 65536};
+    uint8_t *data = malloc(65536);
+    memset(data, 'm', 65536);
+    for (int text = 0; text < 2; text++)
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            struct trial t = trial_for(WS_ROLE_SERVER);
+            struct ws_buf b = {0};
+            char line[64];
+            t.leaves_mask = true;
+            begin(&t);
+            note_message(&t, text, text, data, lengths[i]);
+            note(&t, "ping:p;");
+            memcpy(line, t.line, sizeof line);
+            put_frame(&b, t.role, FIN | (text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY), data,
+                      lengths[i]);
+            size_t whole = b.len;
+            put_text(&b, t.role, FIN | WS_OPCODE_PING, "p");
+            for (size_t at = whole - 2; at <= whole + 2; at++) {
+                feed_in_two(&t, &b, at, line);
+                CHECK_EQ(t.n_masked, !text && i > 0 && at >= whole);
+            }
+            feed_bytewise(&t, &b, line);
+            CHECK_EQ(t.n_masked, 0);
+            t.leaves_mask = false;
+            feed_in_two(&t, &b, b.len, line);
+            CHECK_EQ(t.n_masked, 0);
+            ws_buf_fini(&b);
+        }
+    free(data);
+}
+
 int main(void) {
     RUN(test_proto_message_size);
     RUN(test_proto_announced_sizes);
@@ -276,5 +309,6 @@ int main(void) {
     RUN(test_proto_direct_not_for_fragments);
     RUN(test_proto_direct_contract);
     RUN(test_proto_direct_then_skip);
+    RUN(test_proto_leaves_mask);
     return check_done();
 }

@@ -5,6 +5,7 @@
 #ifndef TRIAL_H
 #define TRIAL_H
 
+#include "mask.h"
 #include "proto.h"
 
 #include "check.h"
@@ -25,11 +26,13 @@ struct trial {
     uint32_t max_fragments;
     enum answer answer;
     bool page; /* pieces end at a mapped page's end */
+    bool leaves_mask;
 
     struct ws_proto proto;
     uint8_t *into; /* a large message's memory */
     bool is_text;  /* the one that it was asked for */
     int n_buffers; /* BUFFER events */
+    int n_masked;  /* messages whose mask was left */
     size_t fed;    /* bytes consumed */
     char line[4096];
     size_t line_len;
@@ -119,6 +122,11 @@ static inline void take_message(struct trial *t, const struct ws_proto_event *ev
     CHECK(ev->data != NULL || t->into != NULL);
     CHECK(!ev->ascii || ev->text);
     if (!ev->data) CHECK_EQ(ev->text, t->is_text); /* what was asked for */
+    if (ev->masked) {
+        CHECK(ev->data && !ev->text && !ev->owned && t->leaves_mask);
+        ws_mask_apply(t->simd, ev->data, ev->data, ev->len, ev->key);
+        t->n_masked++;
+    }
     note_message(t, ev->text, ev->ascii, ev->data ? ev->data : t->into, ev->len);
     if (ev->owned) free(ev->data);
     CHECK(t->proto.partial == NULL); /* an idle peer owns no buffer */
@@ -157,6 +165,8 @@ static inline void take_event(struct trial *t, const struct ws_proto_event *ev) 
 
 static inline void begin(struct trial *t) {
     ws_proto_init(&t->proto, t->role, t->simd, t->max_size, t->max_fragments);
+    t->proto.leaves_mask = t->leaves_mask;
+    t->n_masked = 0;
     t->into = NULL;
     t->n_buffers = 0;
     t->line_len = 0;

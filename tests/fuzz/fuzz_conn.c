@@ -175,8 +175,7 @@ static void answer(struct host *h, struct ws_conn *c, const struct ws_message *m
     else if (h->n_large++ < LARGE_MAX) say(h, c, large, sizeof large, false);
 }
 
-static void on_message(void *user, struct ws_conn *c, const struct ws_message *m) {
-    struct host *h = user;
+static void on_copied(struct host *h, struct ws_conn *c, const struct ws_message *m) {
     int n = ++h->n_messages;
     MUST(h->n_opened == 1 && h->n_closed == 0 && (!m->ascii || m->text) && ws_conn_is_open(c));
     tell(&h->told, "%s ", m->text ? m->ascii ? "ascii" : "text" : "binary");
@@ -185,6 +184,17 @@ static void on_message(void *user, struct ws_conn *c, const struct ws_message *m
     if (h->manners.topics) publish(h, c, m);
     if (h->manners.pings) ping(c, m->data, m->len);
     if (n == h->manners.close_at) hang_up(h, c);
+}
+
+static void on_message(void *user, struct ws_conn *c, const struct ws_message *m) {
+    struct host *h = user;
+    struct ws_message copied = *m;
+    uint8_t *copy = malloc(m->len + 1);
+    MUST(copy);
+    ws_message_copy(c, m, copy);
+    copied.data = copy;
+    on_copied(h, c, &copied);
+    free(copy);
     if (!m->object) return;
     free(m->object);
     h->n_objects--;
@@ -243,7 +253,8 @@ static void begin(struct host *h, enum ws_strategy strategy) {
                                                 .on_ping = on_ping,
                                                 .on_pong = on_pong,
                                                 .new_buffer = new_buffer,
-                                                .release = release};
+                                                .release = release,
+                                                .takes_masked = true};
     struct ws_options options;
     char why[256];
     ws_options_init(&options);

@@ -1,13 +1,14 @@
 /* fuzz_proto.c: the state machine of one peer, in both roles.
  *
- * A stream of bytes is fed whole: the events are those of a plain reading. It is fed in chunks, at
- * another SIMD level, with the setting's answers to BUFFER: the events are the same, but for
- * messages that were skipped. What was told is written as frames by the other role, and read again:
- * the same events once more. */
+ * A stream of bytes is fed whole, and large messages are left masked: the events are those of a plain
+ * reading. It is fed in chunks, at another SIMD level, with the setting's answers to BUFFER: the
+ * events are the same, but for messages that were skipped. What was told is written as frames by the
+ * other role, and read again: the same events once more. */
 #include "fuzz.h"
 #include "plain.h"
 
 #include "err.h"
+#include "mask.h"
 #include "proto.h"
 
 #define SETTING (FUZZ_PLAN + 3 + FUZZ_STRETCHES)
@@ -275,6 +276,10 @@ static void take_message(struct run *run, const struct ws_proto_event *ev) {
     MUST(ev->len <= run->limits.size);
     MUST(!ev->ascii || ev->text);
     MUST(ev->data ? !run->into : run->into && run->into_len == ev->len);
+    if (ev->masked) {
+        MUST(run->proto.leaves_mask && ev->data && !ev->text && !ev->owned);
+        ws_mask_apply(WS_SIMD_PORTABLE, ev->data, ev->data, ev->len, ev->key);
+    }
     note(&run->log, ev, ev->data ? ev->data : run->into);
     if (ev->owned) free(ev->data);
     drop_into(run);
@@ -472,6 +477,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     chunks.late = set[0] & 2;
     chunks.idle = set[1] & 64;
     whole.idle = true;
+    whole.proto.leaves_mask = true;
     chunks.answers = set[2];
     fuzz_stretch(&stream, data + SETTING, size - SETTING, set + 3);
 
