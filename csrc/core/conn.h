@@ -98,7 +98,8 @@ struct ws_conn {
     bool throttled : 1;    /* over its rate: not read until resume_ms */
     bool is_held : 1;      /* not read since held_ms, for whatever reason */
     bool in_stream : 1;    /* a FIRST part was queued, its LAST was not */
-    uint16_t subprotocol;  /* which of the options', counted from 1; 0: none */
+    bool expects_large : 1; /* the last message was too large for one read */
+    uint16_t subprotocol;   /* which of the options', counted from 1; 0: none */
     /* From here on other threads write: not in one word with the above, which is read as one. */
     _Atomic bool told;         /* on_close was called: what it said stays */
     _Atomic bool streaming;    /* somebody sends parts */

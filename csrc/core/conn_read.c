@@ -8,6 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bytes read in a turn into the memory of a large message. If it is less than many messages have,
+ * more of them are under way at once, each in its own memory: more than the caches hold. */
+#define DIRECT_MAX (1024u * 1024)
+/* Bytes read between messages where the last one was large: what is read of the next before there
+ * is memory for it has to be copied. */
+#define HEAD_MAX (2u * WS_PROTO_DIRECT_MIN)
+
 /* ---- handshake ---- */
 
 /* Answers with an error or a page; then the connection lingers until the peer has read it. */
@@ -230,7 +237,9 @@ static void take_message(struct ws_conn *c, const struct ws_proto_event *pe) {
         ws_conn_fail(c, 1008, "too many messages (message_rate)");
         return;
     }
-    if (!pe->data) {
+    if (pe->data) {
+        c->expects_large = false;
+    } else {
         ev.object = c->work->object;
         ev.data = c->work->object_data;
         c->work->object = NULL;
@@ -250,6 +259,7 @@ static void take_event(struct ws_conn *c, const struct ws_proto_event *pe) {
         break;
     case WS_PROTO_BUFFER:
         c->awaits_buffer = true;
+        c->expects_large = pe->len > WS_TICK_READ_MAX;
         ws_conn_event(c, &ev);
         break;
     case WS_PROTO_CLOSE:
@@ -323,13 +333,14 @@ static void read_failed(struct ws_conn *c, ssize_t n) {
  * system call. */
 static bool read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
     struct ws_arena *in = &c->tick->in;
-    struct iovec iov[2] = {
-        {.iov_base = at, .iov_len = room < WS_TICK_READ_MAX ? room : WS_TICK_READ_MAX}};
+    struct iovec iov[2] = {{.iov_base = at, .iov_len = room < DIRECT_MAX ? room : DIRECT_MAX}};
     int pieces = 1;
+    size_t max = iov[0].iov_len;
     if (room < WS_TICK_READ_MAX) {
         iov[1].iov_base = in->data + in->used;
         iov[1].iov_len = WS_TICK_READ_MAX - room;
         pieces = 2;
+        max = WS_TICK_READ_MAX;
     }
     ssize_t n = ws_sock_readv(c->fd, iov, pieces);
     if (n <= 0) {
@@ -344,7 +355,7 @@ static bool read_direct(struct ws_conn *c, uint8_t *at, size_t room) {
     take_event(c, &ev);
     if (behind) feed_frames(c, ws_arena_take(in, behind), behind);
     else ws_conn_note_read(c);
-    return (size_t)n == WS_TICK_READ_MAX;
+    return (size_t)n == max;
 }
 
 bool ws_conn_read(struct ws_conn *c) {
@@ -357,7 +368,8 @@ bool ws_conn_read(struct ws_conn *c) {
                       : 0;
     if (room) return read_direct(c, at, room);
     at = in->data + in->used; /* the loop has made sure that READ_MAX fits */
-    ssize_t n = ws_sock_read(c->fd, at, WS_TICK_READ_MAX);
+    size_t max = c->expects_large ? HEAD_MAX : WS_TICK_READ_MAX;
+    ssize_t n = ws_sock_read(c->fd, at, max);
     if (n <= 0) {
         read_failed(c, n);
         return false;
@@ -366,7 +378,7 @@ bool ws_conn_read(struct ws_conn *c) {
     in->used += (size_t)n;
     took(c, at, (size_t)n);
     if (c->tick->batch.n == events) in->used = (size_t)(at - in->data); /* nothing points there */
-    return (size_t)n == WS_TICK_READ_MAX;
+    return (size_t)n == max;
 }
 
 void ws_conn_resume(struct ws_conn *c) {

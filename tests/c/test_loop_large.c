@@ -2,6 +2,45 @@
  */
 #include "rig.h"
 
+/* ---- reads ---- */
+
+/* wrap: ws_sock_read ws_sock_readv */
+
+#define READS_MAX 100
+
+/* What the server asked the kernel for, in bytes, where something had come. */
+static size_t asked[READS_MAX];
+static int n_asked;
+
+ssize_t __real_ws_sock_read(int fd, void *data, size_t len);
+ssize_t __real_ws_sock_readv(int fd, const struct iovec *iov, int n);
+
+static void note_read(size_t len, ssize_t got) {
+    if (got > 0 && n_asked < READS_MAX) asked[n_asked++] = len;
+}
+
+ssize_t __wrap_ws_sock_read(int fd, void *data, size_t len) {
+    ssize_t got = __real_ws_sock_read(fd, data, len);
+    note_read(len, got);
+    return got;
+}
+
+ssize_t __wrap_ws_sock_readv(int fd, const struct iovec *iov, int n) {
+    ssize_t got = __real_ws_sock_readv(fd, iov, n);
+    note_read(n == 2 ? iov[0].iov_len + iov[1].iov_len : iov[0].iov_len, got);
+    return got;
+}
+
+/* Sends a message; returns what the server's first read of it asked for. */
+static size_t first_read(struct rig *r, struct peer *p, const uint8_t *data, size_t len) {
+    int before = p->n_messages;
+    n_asked = 0;
+    peer_frame(p, WS_OPCODE_BINARY, data, len);
+    UNTIL(r, p->n_messages == before + 1);
+    CHECK(n_asked > 0 && n_asked < READS_MAX);
+    return asked[0];
+}
+
 /* ---- large messages ---- */
 
 static void test_server_large_message(void) {
@@ -126,6 +165,32 @@ static void test_server_large_message_refused(void) {
     }
 }
 
+/* Behind a large message little is read before there is memory for the next one; then much at once.
+ */
+static void test_server_large_message_reads(void) {
+    enum { SIZE = 3000000, READ = 256 * 1024, HEAD = 32 * 1024, DIRECT = 1024 * 1024 };
+    struct rig r;
+    struct peer p;
+    uint8_t *data = calloc(1, SIZE);
+    rig_init(&r, strategy);
+    r.quiet = r.echo = true;
+    r.options.max_message_size = SIZE;
+    rig_begin(&r);
+    peer_open(&r, &p);
+    p.quiet = true;
+    CHECK_EQ(first_read(&r, &p, data, READ), READ);
+    CHECK_EQ(first_read(&r, &p, data, SIZE), READ);
+    CHECK_EQ(first_read(&r, &p, data, SIZE), HEAD);
+    int at = 1;
+    while (at < n_asked && asked[at] == HEAD) at++; /* too little had come */
+    CHECK_EQ(asked[at], DIRECT);                    /* the rest is more than that */
+    CHECK_EQ(first_read(&r, &p, data, 10), HEAD);
+    CHECK_EQ(first_read(&r, &p, data, SIZE), READ);
+    CHECK_EQ(r.n_objects, r.n_released);
+    free(data);
+    rig_stop(&r);
+}
+
 /* Copies the message, checks that it is one of send_masked's, in order, and answers with much. */
 static void take_masked(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
     uint8_t *copy = malloc(m->len);
@@ -230,6 +295,7 @@ static void run_all(void) {
     RUN(test_server_large_message);
     RUN(test_server_large_message_cut);
     RUN(test_server_large_message_refused);
+    RUN(test_server_large_message_reads);
     RUN(test_server_masked);
     RUN(test_server_objects);
     RUN(test_server_small_object);
