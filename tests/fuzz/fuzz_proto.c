@@ -1,9 +1,9 @@
 /* fuzz_proto.c: the state machine of one peer, in both roles.
  *
- * A stream of bytes is fed whole, and large messages are left masked: the events are those of a plain
- * reading. It is fed in chunks, at another SIMD level, with the setting's answers to BUFFER: the
- * events are the same, but for messages that were skipped. What was told is written as frames by the
- * other role, and read again: the same events once more. */
+ * A stream of bytes is fed whole, and large messages are left masked: the events are those of a
+ * plain reading. It is fed in chunks, at another SIMD level, with the setting's answers to BUFFER:
+ * the events are the same, but for messages that were skipped. What was told is written as frames
+ * by the other role, and read again: the same events once more. */
 #include "fuzz.h"
 #include "plain.h"
 
