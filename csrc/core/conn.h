@@ -327,7 +327,7 @@ void ws_conn_free_closing(struct ws_conn *c);
 /* What the server says when it closes for a reason of its own. */
 const struct ws_closing *ws_conn_fixed_closing(enum ws_close_kind kind);
 /* True if it was open: of several threads that close, one is the first, and what it says stays. */
-bool ws_conn_publish(struct ws_conn *c, const struct ws_closing *closing);
+bool ws_conn_set_closing(struct ws_conn *c, const struct ws_closing *closing);
 void ws_conn_drop_closing(const struct ws_closing *closing);
 /* Carries out the close that was published. */
 void ws_conn_close_here(struct ws_conn *c);

@@ -51,7 +51,7 @@ void ws_conn_drop_closing(const struct ws_closing *closing) {
     if (closing && !closing->lasting) free((void *)(uintptr_t)closing); /* ours since new_closing */
 }
 
-bool ws_conn_publish(struct ws_conn *c, const struct ws_closing *closing) {
+bool ws_conn_set_closing(struct ws_conn *c, const struct ws_closing *closing) {
     const struct ws_closing *open = NULL;
     if (!atomic_compare_exchange_strong(&c->closing, &open, closing)) return false;
     atomic_fetch_sub_explicit(&c->tick->n_open, 1, memory_order_relaxed);
@@ -68,7 +68,7 @@ void ws_conn_begin_open(struct ws_conn *c) {
 }
 
 void ws_conn_end_open(struct ws_conn *c) {
-    ws_conn_publish(c, &closing_none);
+    ws_conn_set_closing(c, &closing_none);
     ws_conn_leave(c);
 }
 
@@ -92,13 +92,13 @@ int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason,
     const struct ws_closing *closing = new_closing(code, reason, kind);
     if (!closing) return WS_ERR_MEMORY;
     if (!ws_tick_is_owner(c->tick)) return ws_conn_post_close(c, closing);
-    if (ws_conn_publish(c, closing)) ws_conn_close_here(c);
+    if (ws_conn_set_closing(c, closing)) ws_conn_close_here(c);
     else ws_conn_drop_closing(closing);
     return 0;
 }
 
 void ws_conn_close_for(struct ws_conn *c, enum ws_close_kind kind) {
-    if (ws_conn_publish(c, ws_conn_fixed_closing(kind))) ws_conn_close_here(c);
+    if (ws_conn_set_closing(c, ws_conn_fixed_closing(kind))) ws_conn_close_here(c);
 }
 
 /* ---- the end ---- */

@@ -154,8 +154,14 @@ static uint8_t opcode_of(const struct ws_payload *p) {
     return p->text ? WS_OPCODE_TEXT : WS_OPCODE_BINARY;
 }
 
-static bool is_final(const struct ws_payload *p) {
-    return p->part == WS_PART_WHOLE || p->part == WS_PART_LAST;
+static bool is_final(uint8_t part) {
+    return part == WS_PART_WHOLE || part == WS_PART_LAST;
+}
+
+/* A message, or a part, is on its way. */
+static void note_sent(struct ws_conn *c, uint8_t part) {
+    c->active_ms = (uint32_t)c->tick->now_ms;
+    if (is_final(part)) ws_count(&c->tick->counters->sent, 1);
 }
 
 size_t ws_conn_frame_size(const struct ws_payload *p) {
@@ -163,7 +169,7 @@ size_t ws_conn_frame_size(const struct ws_payload *p) {
 }
 
 static size_t write_header(uint8_t *out, const struct ws_payload *p) {
-    struct ws_frame f = {.fin = is_final(p), .opcode = opcode_of(p), .len = p->len};
+    struct ws_frame f = {.fin = is_final(p->part), .opcode = opcode_of(p), .len = p->len};
     return ws_frame_write(out, &f);
 }
 
@@ -214,8 +220,7 @@ static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     bool is_plain = at && !p->key && p->part == WS_PART_WHOLE;
     int err = is_plain ? push_borrowed(c, at, size) : queue_entry(c, p, size, at);
     if (err < 0) return err;
-    c->active_ms = (uint32_t)c->tick->now_ms;
-    if (is_final(p)) ws_count(&c->tick->counters->sent, 1);
+    note_sent(c, p->part);
     return 0;
 }
 
@@ -317,8 +322,7 @@ void ws_conn_deliver(struct ws_conn *c, struct ws_shared *s) {
         count_dropped(c, 1);
         return;
     }
-    c->active_ms = (uint32_t)c->tick->now_ms;
-    ws_count(&c->tick->counters->sent, 1);
+    note_sent(c, WS_PART_WHOLE);
 }
 
 /* ---- pings ---- */
@@ -366,7 +370,7 @@ static void post(struct ws_conn *c, struct ws_mail *mail) {
 /* Publishes the close here, so that is_open is False at once. */
 int ws_conn_post_close(struct ws_conn *c, const struct ws_closing *closing) {
     struct ws_mail *mail = new_mail(c, WS_MAIL_CLOSE);
-    if (mail && ws_conn_publish(c, closing)) {
+    if (mail && ws_conn_set_closing(c, closing)) {
         post(c, mail);
         return 0;
     }
@@ -481,9 +485,7 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
         has_way = has_way && has_place(c, 0, mail->part, mail->key);
     }
     if (has_way && push_message(c, &e, mail->part) == 0) {
-        c->active_ms = (uint32_t)c->tick->now_ms;
-        if (mail->part == WS_PART_WHOLE || mail->part == WS_PART_LAST)
-            ws_count(&c->tick->counters->sent, 1);
+        note_sent(c, mail->part);
         return;
     }
     /* A message with a hole in it is worse than none. */

@@ -3,7 +3,6 @@
 #include "conn.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PIECES_MAX 64 /* of one system call */

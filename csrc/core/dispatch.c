@@ -168,7 +168,7 @@ static void on_drain(struct ws_conn *c) {
     if (ws_conn_is_open(c) && t->handlers->on_drain) t->handlers->on_drain(t->user, c);
 }
 
-static void deliver(struct ws_conn *c, struct ws_event *ev) {
+static void handle(struct ws_conn *c, struct ws_event *ev) {
     if (c->state == WS_CONN_DEAD) return;
     /* Once on_close has been called only the end of the socket is of interest. */
     if (c->told && ev->kind != WS_EVENT_END) return;
@@ -198,7 +198,7 @@ static void on_lane(struct ws_conn *c) {
     while (lane && lane->head < lane->n && !is_abandoned(c->tick)) {
         if (c->state == WS_CONN_OPEN && ws_conn_is_over(c)) break;
         struct ws_event ev = lane->events[lane->head++];
-        deliver(c, &ev);
+        handle(c, &ev);
         ws_dispatch_drop(c->tick, &ev);
     }
     if (lane && lane->head == lane->n) {
@@ -224,7 +224,7 @@ static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
     else if (ev->kind == WS_EVENT_CALL) on_call(t, ev);
     else if (ev->kind == WS_EVENT_LANE) on_lane(ev->conn);
     else if (must_wait(ev->conn, ev)) wait_in_lane(ev->conn, ev);
-    else deliver(ev->conn, ev);
+    else handle(ev->conn, ev);
 }
 
 void ws_dispatch_batch(struct ws_tick *t) {

@@ -63,6 +63,7 @@ int ws_accept_arm(struct ws_loop *l);
 void ws_accept_close(struct ws_loop *l);
 /* Takes connections from a listener, a bounded number in a turn. */
 void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener);
+
 /* ---- publish.c ---- */
 
 /* Applies mail with a message for many; takes its block. */

@@ -104,8 +104,7 @@ struct ws_tick {
     struct ws_batch batch;
     struct ws_heap calls; /* that wait for their time */
     struct ws_registry registry;
-    _Atomic size_t n_open; /* connections whose `open` is set: those of the registry that nobody has
-                              closed yet */
+    _Atomic size_t n_open; /* connections of the registry that nobody has closed yet */
 
     struct ws_conn *touched; /* to be flushed; linked by next_touched */
     struct ws_conn *marked;  /* something else is to be done, as their marks say; linked by
