@@ -476,7 +476,7 @@ static ptrdiff_t feed_skip(struct ws_proto *p, size_t len) {
 static size_t feed_whole(struct ws_proto *p, uint8_t *data, size_t len, struct ws_proto_event *ev) {
     size_t header = 2 + sizeof(uint32_t);
     struct ws_utf8 utf8;
-    bool between = p->state == STATE_HEADER && !p->partial;
+    bool between = p->state == STATE_HEADER && !p->partial && p->max_fragments > 0;
     if (!between || p->role != WS_ROLE_SERVER || len < header) return 0;
     bool text = data[0] == (0x80 | WS_OPCODE_TEXT);
     if (!text && data[0] != (0x80 | WS_OPCODE_BINARY)) return 0;
