@@ -165,9 +165,8 @@ static int grow(struct ws_queue *q, uint32_t cap) {
     return 0;
 }
 
-/* Room for `more` behind the last. */
-static int reserve(struct ws_queue *q, uint32_t more) {
-    if (!q->table && new_table(q) < 0) return WS_ERR_MEMORY;
+/* Room for `more` behind the last, of a queue that has a table. */
+static int widen(struct ws_queue *q, uint32_t more) {
     struct ws_queue_table *t = q->table;
     if (more <= t->cap - t->head - t->n) return 0;
     if (t->head > t->cap / 2 && more <= t->cap - t->n) { /* enough room in front: moving is cheaper
@@ -180,6 +179,11 @@ static int reserve(struct ws_queue *q, uint32_t more) {
     uint64_t cap = t->cap;
     while (cap < (uint64_t)t->head + t->n + more) cap *= 2;
     return cap > UINT32_MAX / sizeof *t->entries ? WS_ERR_MEMORY : grow(q, (uint32_t)cap);
+}
+
+static int reserve(struct ws_queue *q, uint32_t more) {
+    if (!q->table && new_table(q) < 0) return WS_ERR_MEMORY;
+    return widen(q, more);
 }
 
 static void put(struct ws_queue_table *t, uint32_t at, const struct ws_queue_entry *entry) {
@@ -342,7 +346,7 @@ int ws_queue_settle(struct ws_queue *q) {
         n_more += e->n_more;
     }
     struct ws_msg *block = ws_msg_new(need);
-    if (!block || (n_more && reserve(q, n_more) < 0)) {
+    if (!block || (n_more && widen(q, n_more) < 0)) {
         ws_msg_unref(block);
         return WS_ERR_MEMORY;
     }
