@@ -72,6 +72,9 @@ void ws_conn_write(struct ws_conn *c) {
             break;
         }
     }
+    /* What is left outlives the tick, and a run that has gone in part has to be told apart: what
+     * was sealed, what is dropped, what each costs. Without memory the flush tries again. */
+    if (c->blocked) ws_queue_settle(&c->queue);
     bool moved = ws_queue_bytes(&c->queue) < before;
     if (c->blocked || was_blocked) ws_conn_note_write(c, was_blocked, moved);
     /* A peer that takes what is queued keeps its time to take the rest. */

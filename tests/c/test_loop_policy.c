@@ -79,6 +79,35 @@ static void test_drop_oldest_sealed(void) {
     rig_stop(&r);
 }
 
+/* A run of messages that the kernel takes in part, amid a tick: only the one that it has begun is
+ * sealed. The others are dropped with the close, and none that has gone is counted. */
+static void test_close_amid_a_run(void) {
+    enum { SIZE = 1000 };
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    int n = 0;
+    begin_policy(&r, &p, &c, 1, WS_BACKLOG_CLOSE);
+    ws_conn_ref(c);
+    p.deaf = p.ascending = p.quiet = true;
+    p.last = -1;
+    for (; n < 50; n++) CHECK_EQ(send_number(c, n, SIZE), WS_SENT);
+    rig_settle(&r);
+    CHECK_EQ(ws_conn_backlog(c), 0);
+    while (n < 10000 && send_number(c, n, SIZE) == WS_SENT) n++;
+    CHECK(n < 10000 && !ws_conn_is_open(c));
+    CHECK(ws_conn_backlog(c) <= 4 + SIZE + 4 + strlen("the backlog is full"));
+    uint64_t dropped = ws_conn_dropped(c);
+    p.deaf = false;
+    UNTIL(&r, p.said.len > 0);
+    CHECK_LINE(p.said, "close1013:the backlog is full;");
+    CHECK_EQ(p.n_messages + (int)dropped, n + 1);
+    CHECK_EQ(p.last, p.n_messages - 1);
+    CHECK_EQ(stats_of(&r).dropped_sent, dropped);
+    ws_conn_unref(c);
+    rig_stop(&r);
+}
+
 static void *ping_in_vain(void *arg) {
     struct script *s = arg;
     CHECK_EQ(ws_conn_ping(s->c[0], (const uint8_t *)"p", 1), WS_SENT_DROPPED);
@@ -316,6 +345,7 @@ static void test_keys_behind_a_stream(void) {
 static void run_all(void) {
     RUN(test_drop_oldest);
     RUN(test_drop_oldest_sealed);
+    RUN(test_close_amid_a_run);
     RUN(test_drop_newest);
     RUN(test_drop_behind_a_stream);
     RUN(test_drop_oldest_not_of_a_peer_that_reads);
