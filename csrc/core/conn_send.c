@@ -237,8 +237,8 @@ static bool has_room(const struct ws_conn *c, size_t beside) {
 /* With a key it may take the place of an older one: then the queue is not longer for it. */
 static bool has_old_place(struct ws_conn *c, size_t beside, uint64_t key) {
     if (!key || !(c->blocked || c->in_stream)) return false;
-    struct ws_queue *behind = c->in_stream ? ws_conn_behind(c) : NULL;
-    size_t old = ws_queue_replaceable(behind ? behind : &c->queue, key);
+    struct ws_queue *q = c->in_stream ? ws_conn_behind(c) : &c->queue; /* where it would stand */
+    size_t old = q ? ws_queue_replaceable(q, key) : 0;
     return old && !is_full(c, ws_conn_cost(c) + beside - old);
 }
 

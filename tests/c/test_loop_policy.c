@@ -342,6 +342,36 @@ static void test_keys_behind_a_stream(void) {
     rig_stop(&r);
 }
 
+/* A message that would wait behind a stream does not take the place of one that stands before it:
+ * at the bound it is refused. */
+static void test_keys_at_the_bound_behind_a_stream(void) {
+    enum { MAX = 2 * HUGE_SIZE };
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    rig_init(&r, strategy);
+    r.options.max_backlog = MAX;
+    r.options.backlog_policy = WS_BACKLOG_DROP_NEWEST;
+    begin(&r, &p, &c, 1);
+    block(&r, &p, c);
+    char *text = malloc(MAX);
+    memset(text, 't', MAX);
+    text[BACKLOG] = '\0';
+    CHECK_EQ(send_key(&r, c, text, "a"), WS_SENT_OVER);
+    CHECK_EQ(ws_conn_stream_begin(c), 0);
+    text[BACKLOG] = 't';
+    text[MAX - ws_conn_backlog(c)] = '\0'; /* without the one before the stream there is room */
+    CHECK_EQ(send_part(c, text, WS_PART_FIRST), WS_SENT_OVER);
+    free(text);
+    size_t before = ws_conn_backlog(c);
+    CHECK(before >= MAX && before < MAX + BACKLOG / 2);
+    CHECK_EQ(send_key(&r, c, "behind it", "a"), WS_SENT_DROPPED);
+    CHECK_EQ(ws_conn_backlog(c), before);
+    CHECK_EQ(ws_conn_dropped(c), 1);
+    CHECK_EQ(stats_of(&r).replaced, 0);
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_drop_oldest);
     RUN(test_drop_oldest_sealed);
@@ -352,6 +382,7 @@ static void run_all(void) {
     RUN(test_drop_oldest_not_for_what_comes_late);
     RUN(test_keys);
     RUN(test_keys_behind_a_stream);
+    RUN(test_keys_at_the_bound_behind_a_stream);
 }
 
 int main(void) {
