@@ -1,6 +1,6 @@
 /* test_loop_counts.c: what a tick costs, counted: system calls and allocations of the server, once
  * it is warm. What it takes in time is for bench/. */
-#include "rig.h"
+#include "armed.h"
 
 /* wrap: malloc calloc realloc ws_sock_read ws_sock_readv ws_sock_writev ws_loop_io */
 /* wrap: ws_loop_dispatch */
@@ -8,19 +8,13 @@
 #define PEERS 8
 #define MANY 16
 
-static bool is_armed; /* the server is at work, not the peers */
 static struct counts {
     int reads, writes, allocations;
 } counts;
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
 ssize_t __real_ws_sock_read(int fd, void *data, size_t len);
 ssize_t __real_ws_sock_readv(int fd, const struct iovec *iov, int n);
 ssize_t __real_ws_sock_writev(int fd, const struct iovec *iov, int n);
-int __real_ws_loop_io(struct ws_loop *l);
-void __real_ws_loop_dispatch(struct ws_loop *l);
 
 void *__wrap_malloc(size_t size) {
     counts.allocations += is_armed;
@@ -50,19 +44,6 @@ ssize_t __wrap_ws_sock_readv(int fd, const struct iovec *iov, int n) {
 ssize_t __wrap_ws_sock_writev(int fd, const struct iovec *iov, int n) {
     counts.writes++;
     return __real_ws_sock_writev(fd, iov, n);
-}
-
-int __wrap_ws_loop_io(struct ws_loop *l) {
-    is_armed = true;
-    int told = __real_ws_loop_io(l);
-    is_armed = false;
-    return told;
-}
-
-void __wrap_ws_loop_dispatch(struct ws_loop *l) {
-    is_armed = true;
-    __real_ws_loop_dispatch(l);
-    is_armed = false;
 }
 
 static void check_counts(int reads, int writes, int allocations) {

@@ -1,6 +1,6 @@
 /* test_loop_idle.c: what a connection that does nothing takes of memory, to the byte: one block of
  * its own, and what is kept of the request's head. It is the same again after whatever it did. */
-#include "rig.h"
+#include "armed.h"
 
 #include "conn.h"
 
@@ -10,15 +10,9 @@
 
 /* wrap: malloc calloc realloc free ws_loop_io ws_loop_dispatch */
 
-static bool is_armed; /* the server is at work, not the peers */
 static size_t n_bytes;
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
 void __real_free(void *p);
-int __real_ws_loop_io(struct ws_loop *l);
-void __real_ws_loop_dispatch(struct ws_loop *l);
 
 static void *count(void *p) {
     if (is_armed && p) n_bytes += malloc_usable_size(p);
@@ -45,19 +39,6 @@ void *__wrap_realloc(void *p, size_t size) {
 void __wrap_free(void *p) {
     forget(p);
     __real_free(p);
-}
-
-int __wrap_ws_loop_io(struct ws_loop *l) {
-    is_armed = true;
-    int told = __real_ws_loop_io(l);
-    is_armed = false;
-    return told;
-}
-
-void __wrap_ws_loop_dispatch(struct ws_loop *l) {
-    is_armed = true;
-    __real_ws_loop_dispatch(l);
-    is_armed = false;
 }
 
 /* What a block of that size counts: more than it where malloc rounds up. */

@@ -2,22 +2,15 @@
  * with its first allocation failing, its second, and so on until it needs no more: nothing crashes
  * or leaks, no message is lost without an end, every on_open has its on_close, and the server goes
  * on. Only the server's allocations fail, not those of the peers. */
-#include "rig.h"
+#include "armed.h"
 
 /* ---- allocations that fail ---- */
 
 /* wrap: malloc calloc realloc ws_loop_io ws_loop_dispatch */
 
-static bool is_armed;      /* allocations are counted */
 static long n_allocations; /* since fail_from */
 static long fail_first;    /* the number of the first that fails, 0: none */
 static long fail_count;    /* how many fail from there on */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-int __real_ws_loop_io(struct ws_loop *l);
-void __real_ws_loop_dispatch(struct ws_loop *l);
 
 static bool must_fail(void) {
     if (!is_armed || !fail_first) return false;
@@ -35,19 +28,6 @@ void *__wrap_calloc(size_t n, size_t size) {
 
 void *__wrap_realloc(void *p, size_t size) {
     return must_fail() ? NULL : __real_realloc(p, size);
-}
-
-int __wrap_ws_loop_io(struct ws_loop *l) {
-    is_armed = true;
-    int told = __real_ws_loop_io(l);
-    is_armed = false;
-    return told;
-}
-
-void __wrap_ws_loop_dispatch(struct ws_loop *l) {
-    is_armed = true;
-    __real_ws_loop_dispatch(l);
-    is_armed = false;
 }
 
 static void fail_from(long first, long count) {
