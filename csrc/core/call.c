@@ -62,10 +62,6 @@ static struct ws_mail *new_mail(struct ws_call *call, enum ws_mail_kind kind) {
     return mail;
 }
 
-static void post(struct ws_tick *t, struct ws_mail *mail) {
-    if (ws_mailbox_post(&t->mailbox, mail)) ws_wake_signal(&t->wake);
-}
-
 int ws_loop_call(struct ws_loop *l, struct ws_call *call, uint64_t delay_ms, uint64_t every_ms) {
     struct ws_tick *t = &l->tick;
     uint64_t now_ms = (ws_tick_read_ns() + 999999) / 1000000; /* rounded up: never early */
@@ -81,7 +77,7 @@ int ws_loop_call(struct ws_loop *l, struct ws_call *call, uint64_t delay_ms, uin
     struct ws_mail *mail = new_mail(call, WS_MAIL_CALL);
     if (!mail) return WS_ERR_MEMORY;
     mail->due_ms = due_ms;
-    post(t, mail);
+    ws_tick_post(t, mail);
     return 0;
 }
 
@@ -95,7 +91,7 @@ void ws_loop_cancel(struct ws_loop *l, struct ws_call *call) {
         return;
     }
     struct ws_mail *mail = new_mail(call, WS_MAIL_CANCEL);
-    if (mail) post(t, mail); /* else it is done when its time comes */
+    if (mail) ws_tick_post(t, mail); /* else it is done when its time comes */
 }
 
 void ws_call_apply(struct ws_loop *l, struct ws_mail *mail) {

@@ -363,15 +363,11 @@ static struct ws_mail *new_mail(struct ws_conn *c, enum ws_mail_kind kind) {
     return mail;
 }
 
-static void post(struct ws_conn *c, struct ws_mail *mail) {
-    if (ws_mailbox_post(&c->tick->mailbox, mail)) ws_wake_signal(&c->tick->wake);
-}
-
 /* Publishes the close here, so that is_open is False at once. */
 int ws_conn_post_close(struct ws_conn *c, const struct ws_closing *closing) {
     struct ws_mail *mail = new_mail(c, WS_MAIL_CLOSE);
     if (mail && ws_conn_set_closing(c, closing)) {
-        post(c, mail);
+        ws_tick_post(c->tick, mail);
         return 0;
     }
     ws_conn_drop_closing(closing);
@@ -397,7 +393,7 @@ static bool is_judged_late(const struct ws_conn *c, uint8_t part, uint64_t key) 
 static void ask_for_drain(struct ws_conn *c) {
     if (atomic_exchange(&c->drain_posted, true)) return;
     struct ws_mail *mail = new_mail(c, WS_MAIL_DRAIN);
-    if (mail) post(c, mail);
+    if (mail) ws_tick_post(c->tick, mail);
     else atomic_store(&c->drain_posted, false);
 }
 
@@ -443,7 +439,7 @@ static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *ms
     mail->key = key;
     if (part != WS_PART_WHOLE) atomic_fetch_add_explicit(&c->posted_parts, 1, memory_order_relaxed);
     mail->over = sent == WS_SENT_OVER; /* the mail is the owner's once it is posted */
-    post(c, mail);
+    ws_tick_post(c->tick, mail);
     return sent;
 }
 

@@ -76,6 +76,10 @@ void ws_tick_give_room(struct ws_tick *t, size_t len) {
     atomic_fetch_sub_explicit(&t->posted, len + WS_MAIL_COST, memory_order_relaxed);
 }
 
+void ws_tick_post(struct ws_tick *t, struct ws_mail *mail) {
+    if (ws_mailbox_post(&t->mailbox, mail)) ws_wake_signal(&t->wake);
+}
+
 void ws_tick_give_back(struct ws_tick *t) {
     /* Giving back may run the user's code, which may send and so release more: the list is read
      * anew each time. */

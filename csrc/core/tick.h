@@ -135,6 +135,8 @@ void ws_tick_unlock_topics(struct ws_tick *t);
  * for the whole loop. False: there is none. Any thread. */
 bool ws_tick_take_room(struct ws_tick *t, size_t len);
 void ws_tick_give_room(struct ws_tick *t, size_t len);
+/* Posts mail (taken) and wakes the owner if it is the first. Any thread. */
+void ws_tick_post(struct ws_tick *t, struct ws_mail *mail);
 /* Gives everything on the release list back. In dispatch. */
 void ws_tick_give_back(struct ws_tick *t);
 /* Makes a log line as an event of the batch: 10 a second for each kind, the rest is counted.
