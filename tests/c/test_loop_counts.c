@@ -2,16 +2,19 @@
  * it is warm. What it takes in time is for bench/. */
 #include "armed.h"
 
+#include <sys/epoll.h>
+
 /* wrap: malloc calloc realloc ws_sock_read ws_sock_readv ws_sock_writev ws_loop_io */
-/* wrap: ws_loop_dispatch */
+/* wrap: ws_loop_dispatch epoll_ctl */
 
 #define PEERS 8
 #define MANY 16
 
 static struct counts {
-    int reads, writes, allocations;
+    int reads, writes, allocations, controls;
 } counts;
 
+int __real_epoll_ctl(int fd, int op, int of, struct epoll_event *event);
 ssize_t __real_ws_sock_read(int fd, void *data, size_t len);
 ssize_t __real_ws_sock_readv(int fd, const struct iovec *iov, int n);
 ssize_t __real_ws_sock_writev(int fd, const struct iovec *iov, int n);
@@ -46,10 +49,16 @@ ssize_t __wrap_ws_sock_writev(int fd, const struct iovec *iov, int n) {
     return __real_ws_sock_writev(fd, iov, n);
 }
 
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *event) {
+    counts.controls++;
+    return __real_epoll_ctl(fd, op, of, event);
+}
+
 static void check_counts(int reads, int writes, int allocations) {
     CHECK_EQ(counts.reads, reads);
     CHECK_EQ(counts.writes, writes);
     CHECK_EQ(counts.allocations, allocations);
+    CHECK_EQ(counts.controls, 0); /* nobody is watched for what succeeds at once */
     counts = (struct counts){0};
 }
 
