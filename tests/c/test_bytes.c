@@ -31,6 +31,36 @@ static void test_bytes_put64(void) {
     CHECK(memcmp(out, "\x09\xFE\xDC\xBA\x98\x76\x54\x32\x10\x09", 10) == 0);
 }
 
+static void test_bytes_32(void) {
+    const uint8_t data[] = {0xFE, 0xDC, 0xBA, 0x98, 0x76};
+    uint8_t out[6];
+    CHECK(ws_bytes_get32(data) == 0xFEDCBA98u);
+    CHECK(ws_bytes_get32(data + 1) == 0xDCBA9876u);
+    memset(out, 9, sizeof(out));
+    ws_bytes_put32(out + 1, 0xFEDCBA98u);
+    CHECK(memcmp(out, "\x09\xFE\xDC\xBA\x98\x09", 6) == 0);
+}
+
+/* Each width in each order: the same bytes, forwards and backwards. */
+static void test_bytes_width(void) {
+    static const unsigned widths[] = {1, 2, 4, 8};
+    for (size_t i = 0; i < 4; i++) {
+        unsigned width = widths[i];
+        uint64_t v = 0xF1E2D3C4B5A69788u >> (64 - width * 8);
+        uint8_t big[9], little[9];
+        memset(big, 9, sizeof big);
+        memset(little, 9, sizeof little);
+        ws_bytes_put(big, width, true, v);
+        ws_bytes_put(little, width, false, v);
+        CHECK_EQ(big[0], 0xF1);
+        CHECK_EQ(big[width], 9);
+        CHECK_EQ(little[width], 9);
+        for (unsigned k = 0; k < width; k++) CHECK_EQ(big[k], little[width - 1 - k]);
+        CHECK(ws_bytes_get(big, width, true) == v);
+        CHECK(ws_bytes_get(little, width, false) == v);
+    }
+}
+
 static void test_bytes_round_trip(void) {
     uint8_t out[8];
     for (int bit = 0; bit < 64; bit++) {
@@ -84,6 +114,8 @@ int main(void) {
     RUN(test_bytes_get64);
     RUN(test_bytes_put16);
     RUN(test_bytes_put64);
+    RUN(test_bytes_32);
+    RUN(test_bytes_width);
     RUN(test_bytes_round_trip);
     RUN(test_bytes_memory_order);
     RUN(test_bytes_turn32);
