@@ -11,8 +11,19 @@ A program makes a ``Server``, gives it handlers and runs it::
     server.run()  # until Ctrl-C
 """
 
-from ._core import Connection, Stream, Timer
-from .errors import ConnectionClosed
+from ._core import (
+    Connection,
+    Stream,
+    Struct,
+    Timer,
+    calcsize,
+    iter_unpack,
+    pack,
+    pack_into,
+    unpack,
+    unpack_from,
+)
+from .errors import ConnectionClosed, StructError
 from .headers import Headers
 from .server import Server
 from .thread import ServerThread
@@ -24,8 +35,16 @@ __all__ = [
     "Server",
     "ServerThread",
     "Stream",
+    "Struct",
+    "StructError",
     "Timer",
     "__version__",
+    "calcsize",
+    "iter_unpack",
+    "pack",
+    "pack_into",
+    "unpack",
+    "unpack_from",
 ]
 
 __version__ = "0.1.0"

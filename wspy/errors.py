@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class ConnectionClosed(Exception):
         if self.reason:
             text += f" {self.reason}"
         return text
+
+
+class StructError(struct.error):
+    """Raised for a format, values or a buffer that do not fit one another: see ``Struct``."""
 
 
 def log_call_error(timer: Timer, exc: BaseException) -> None:

@@ -142,6 +142,7 @@ static int append(struct parser *p, struct ws_structfmt *f, const struct row *ro
         .kind = row->kind,
         .width = (uint8_t)(row->kind == WS_STRUCT_COMPLEX ? each / 2 : each),
         .big = p->order.big,
+        .native = p->order.native,
         .code = row->code,
     };
     if (__builtin_mul_overflow(each, count, &bytes) ||
@@ -202,10 +203,10 @@ double ws_struct_get_float(const struct ws_struct_item *item, const uint8_t *at)
 }
 
 /* The bits of v as a float of 4 bytes. */
-static int put_single(double v, uint64_t *bits) {
+static int put_single(double v, bool native, uint64_t *bits) {
     float f = (float)v;
     uint32_t low;
-    if (isinf(f) && !isinf(v)) return WS_ERR_LIMIT;
+    if (isinf(f) && !isinf(v) && !native) return WS_ERR_LIMIT;
     memcpy(&low, &f, sizeof low);
     *bits = low;
     return 0;
@@ -216,7 +217,7 @@ int ws_struct_put_float(const struct ws_struct_item *item, uint8_t *at, double v
     uint16_t half = 0;
     int err = 0;
     if (item->width == 8) memcpy(&bits, &v, sizeof bits);
-    else if (item->width == 4) err = put_single(v, &bits);
+    else if (item->width == 4) err = put_single(v, item->native, &bits);
     else if ((err = ws_half_put(v, &half)) == 0) bits = half;
     if (err == 0) ws_bytes_put(at, item->width, item->big, bits);
     return err;
@@ -224,7 +225,7 @@ int ws_struct_put_float(const struct ws_struct_item *item, uint8_t *at, double v
 
 struct ws_slice ws_struct_get_bytes(const struct ws_struct_item *item, const uint8_t *at) {
     struct ws_slice bytes = {(const char *)at, item->len};
-    if (item->kind == WS_STRUCT_BYTES || !item->len) return bytes;
+    if (item->kind != WS_STRUCT_PASCAL || !item->len) return bytes;
     size_t counted = *at;
     return (struct ws_slice){bytes.data + 1, counted < item->len ? counted : item->len - 1};
 }

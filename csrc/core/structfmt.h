@@ -33,6 +33,7 @@ struct ws_struct_item {
     uint8_t kind;
     uint8_t width; /* of a number: 1, 2, 4, 8 bytes */
     bool big;      /* the most significant byte comes first */
+    bool native;   /* in this machine's sizes: of a float, what is too large is infinite, as in C */
     char code;     /* as in the format */
 };
 
@@ -73,10 +74,10 @@ static inline uint64_t ws_struct_max(const struct ws_struct_item *item) {
 
 /* A float of 2, 4 or 8 bytes. */
 double ws_struct_get_float(const struct ws_struct_item *item, const uint8_t *at);
-/* 0, or WS_ERR_LIMIT: a finite number that is too large. */
+/* 0, or WS_ERR_LIMIT: a finite number that is too large (never of a native f). */
 int ws_struct_put_float(const struct ws_struct_item *item, uint8_t *at, double v);
 
-/* The bytes of a BYTES or PASCAL value. */
+/* The bytes of a CHAR, BYTES or PASCAL value. */
 struct ws_slice ws_struct_get_bytes(const struct ws_struct_item *item, const uint8_t *at);
 /* What is too long is cut; what is left of the value's bytes stays as it is. */
 void ws_struct_put_bytes(const struct ws_struct_item *item, uint8_t *at, struct ws_slice bytes);

@@ -3,6 +3,8 @@
 #include "server_type.h"
 #include "state.h"
 #include "stream_type.h"
+#include "struct_functions.h"
+#include "struct_type.h"
 #include "timer_type.h"
 
 /* New reference to an attribute of a module, or NULL with an exception set. */
@@ -32,6 +34,13 @@ static int module_exec(PyObject *module) {
     if (!state->timer_type || PyModule_AddType(module, state->timer_type) < 0) return -1;
     state->server_type = (PyTypeObject *)ws_server_type_new(module);
     if (!state->server_type || PyModule_AddType(module, state->server_type) < 0) return -1;
+    state->struct_error = import_from("wspy.errors", "StructError");
+    state->struct_cache = state->struct_error ? PyDict_New() : NULL;
+    if (!state->struct_cache) return -1;
+    state->struct_type = (PyTypeObject *)ws_struct_type_new(module);
+    if (!state->struct_type || PyModule_AddType(module, state->struct_type) < 0) return -1;
+    state->struct_iterator_type = (PyTypeObject *)ws_struct_type_new_iterator(module);
+    if (!state->struct_iterator_type) return -1;
     return 0;
 }
 
@@ -41,6 +50,10 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->conn_type);
     Py_VISIT(state->stream_type);
     Py_VISIT(state->timer_type);
+    Py_VISIT(state->struct_type);
+    Py_VISIT(state->struct_iterator_type);
+    Py_VISIT(state->struct_cache);
+    Py_VISIT(state->struct_error);
     Py_VISIT(state->connection_closed);
     Py_VISIT(state->log_handler_error);
     Py_VISIT(state->log_call_error);
@@ -54,6 +67,10 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->conn_type);
     Py_CLEAR(state->stream_type);
     Py_CLEAR(state->timer_type);
+    Py_CLEAR(state->struct_type);
+    Py_CLEAR(state->struct_iterator_type);
+    Py_CLEAR(state->struct_cache);
+    Py_CLEAR(state->struct_error);
     Py_CLEAR(state->connection_closed);
     Py_CLEAR(state->log_handler_error);
     Py_CLEAR(state->log_call_error);
@@ -76,10 +93,15 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,   .m_name = "wspy._core",
-    .m_doc = module_doc,     .m_size = sizeof(struct ws_state),
-    .m_slots = slots,        .m_traverse = module_traverse,
-    .m_clear = module_clear, .m_free = module_free,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "wspy._core",
+    .m_doc = module_doc,
+    .m_size = sizeof(struct ws_state),
+    .m_methods = ws_struct_functions,
+    .m_slots = slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC PyInit__core(void);

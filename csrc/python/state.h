@@ -12,6 +12,10 @@ struct ws_state {
     PyTypeObject *conn_type;
     PyTypeObject *stream_type;
     PyTypeObject *timer_type;
+    PyTypeObject *struct_type;
+    PyTypeObject *struct_iterator_type;
+    PyObject *struct_cache;      /* dict: format to Struct, for the functions */
+    PyObject *struct_error;      /* wspy.errors.StructError */
     PyObject *connection_closed; /* wspy.errors.ConnectionClosed(code, reason) */
     PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc) */
     PyObject *log_call_error;    /* wspy.errors.log_call_error(timer, exc) */

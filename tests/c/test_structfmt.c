@@ -7,6 +7,7 @@
 #include "check.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdbool.h>
 
 static struct ws_structfmt *parse(const char *text, bool complex) {
@@ -158,10 +159,15 @@ static void test_structfmt_floats(void) {
         CHECK_EQ(err, f->items[0].width == 8 ? 0 : WS_ERR_LIMIT);
         ws_structfmt_free(f);
     }
+    struct ws_structfmt *native = parse("f", false);
+    uint8_t out[4];
+    CHECK_EQ(ws_struct_put_float(&native->items[0], out, -1e300), 0);
+    CHECK(ws_struct_get_float(&native->items[0], out) == -(double)INFINITY);
+    ws_structfmt_free(native);
 }
 
 static void test_structfmt_strings(void) {
-    struct ws_structfmt *f = parse("5s5p1p0p", false);
+    struct ws_structfmt *f = parse("5s5p1p0pc", false);
     uint8_t out[8] = "XXXXXXXX";
     ws_struct_put_bytes(&f->items[0], out, (struct ws_slice){"abc", 3});
     CHECK(memcmp(out, "abcXXXXX", 8) == 0);
@@ -184,6 +190,8 @@ static void test_structfmt_strings(void) {
     CHECK(got.len == 4 && memcmp(got.data, "1234", 4) == 0);
     CHECK_EQ(ws_struct_get_bytes(&f->items[2], out).len, 0);
     CHECK_EQ(ws_struct_get_bytes(&f->items[3], out + 8).len, 0);
+    got = ws_struct_get_bytes(&f->items[4], out + 1);
+    CHECK(got.len == 1 && got.data == (const char *)out + 1);
     ws_struct_put_bytes(&f->items[3], out + 8, (struct ws_slice){"1", 1});
     ws_struct_put_bytes(&f->items[2], out, (struct ws_slice){"1", 1});
     CHECK(memcmp(out,
