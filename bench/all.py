@@ -14,6 +14,7 @@ from echo import ECHO
 from handshake import HANDSHAKE
 from idle import IDLE
 from latency import LATENCY
+from packed import PACKED
 
 if __name__ == "__main__":
-    sys.exit(main([ECHO, BROADCAST, HANDSHAKE, LATENCY, IDLE]))
+    sys.exit(main([ECHO, BROADCAST, HANDSHAKE, LATENCY, IDLE, PACKED]))

@@ -51,6 +51,7 @@ PEERS = {
     for peer in (
         WSPY,
         Peer("wspy-lean", ("wspy",), program="wspy_lean", module="wspy"),
+        Peer("wspy-struct", ("wspy",), program="wspy_struct", module="wspy"),
         RAW,
         Peer("picows", ("picows", "aiofastnet", "uvloop")),
         Peer("websockets", ("websockets", "uvloop")),

@@ -29,7 +29,7 @@ CALLS = ("pack", "unpack", "pack_into", "unpack_from")
 ROUND_SECONDS = 0.02
 
 
-def timer(kind: type[struct.Struct] | type[wspy.Struct], text: str, name: str) -> timeit.Timer:
+def timer(kind: type[struct.Struct | wspy.Struct], text: str, name: str) -> timeit.Timer:
     """The call and nothing around it."""
     values = SAMPLES[text]
     raw = struct.pack(text, *values)

@@ -13,10 +13,10 @@ from wspy import _core
 
 SERVER = ["broadcast", "call_later", "call_soon", "connections", "every", "get", "on_close",
           "on_drain", "on_error", "on_json", "on_message", "on_open", "on_ping", "on_pong", "page",
-          "port", "publish", "publish_json", "run", "start_in_thread", "stats", "stop", "strategy",
+          "port", "publish", "publish_json", "publish_packed", "run", "start_in_thread", "stats", "stop", "strategy",
           "subscribers", "topics", "url"]  # fmt: skip
 CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "dropped", "headers",
-              "id", "is_open", "latency", "path", "ping", "publish", "query", "remote_address",
+              "id", "is_open", "latency", "pack", "path", "ping", "publish", "query", "remote_address",
               "send", "send_json", "sent_close", "server", "stream", "subprotocol", "subscribe",
               "topics", "unsubscribe"]  # fmt: skip
 
@@ -29,8 +29,16 @@ def test_names_of_the_package() -> None:
         "Server",
         "ServerThread",
         "Stream",
+        "Struct",
+        "StructError",
         "Timer",
         "__version__",
+        "calcsize",
+        "iter_unpack",
+        "pack",
+        "pack_into",
+        "unpack",
+        "unpack_from",
     }
     assert re.fullmatch(r"\d+\.\d+\.\d+", wspy.__version__)
 
@@ -90,6 +98,14 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
         (_core.Server.stats, "($self, /)"),
         (_core.Server.publish, "($self, topic, data, /, *, key=None, exclude=None)"),
         (_core.Server.publish_json, "($self, topic, obj, /, *, key=None, exclude=None)"),
+        (
+            _core.Server.publish_packed,
+            "($self, topic, format, /, *values, key=None, exclude=None)",
+        ),
+        (wspy.Connection.pack, "($self, format, /, *values, key=None)"),
+        (wspy.Struct.pack, "($self, /, *values)"),
+        (wspy.Struct.unpack_from, "($self, /, buffer, offset=0)"),
+        (wspy.unpack_from, "($module, format, /, buffer, offset=0)"),
         (_core.Server.broadcast, "($self, data, /, *, key=None, exclude=None)"),
         (_core.Server.subscribers, "($self, topic, /)"),
         (_core.Server.topics, "($self, /)"),

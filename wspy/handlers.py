@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 
+from ._core import Struct
+from .errors import StructError
+
 # Name of the event: what its handler is called with.
 HANDLERS = {
     "open": ("conn",),
@@ -17,10 +20,11 @@ HANDLERS = {
 }
 
 
-def check_handler(name: str, handler: object) -> None:
+def check_handler(name: str, handler: object, of: Struct | None = None, many: bool = False) -> None:
     """Raises TypeError for what can never work as the handler of that event.
 
-    What cannot be called at all, the core refuses.
+    What cannot be called at all, the core refuses. ``of``: the handler is called with the values
+    of such a record, or if ``many`` with a list of records.
     """
     if _is(handler, inspect.iscoroutinefunction, inspect.isasyncgenfunction):
         raise TypeError(f"on_{name}: async handlers are not supported yet, use a plain def")
@@ -33,6 +37,9 @@ def check_handler(name: str, handler: object) -> None:
     except (TypeError, ValueError):  # some of those written in C have none
         return
     arguments = HANDLERS[name]
+    if of is not None:
+        values = [f"value {n}" for n in range(1, count_values(of) + 1)]
+        arguments = ("conn", "records") if many else ("conn", *values)
     try:
         signature.bind(*arguments)
     except TypeError:
@@ -40,6 +47,28 @@ def check_handler(name: str, handler: object) -> None:
             f"on_{name}: the handler is called with ({', '.join(arguments)}), "
             f"which {handler!r} with {signature} does not take"
         ) from None
+
+
+def read_format(format: object) -> tuple[Struct, bool]:
+    """The Struct of on_message's format, and whether it ends in ``*``."""
+    if isinstance(format, Struct):
+        return format, False
+    if isinstance(format, bytes):
+        format = format.decode("latin-1")
+    if not isinstance(format, str):
+        raise TypeError(f"format must be a str, bytes or Struct, not {type(format).__name__}")
+    many = format.endswith("*")
+    try:
+        of = Struct(format.removesuffix("*"))
+    except (StructError, UnicodeEncodeError) as exc:
+        raise StructError(f"format {format!r}: {exc}") from None
+    if count_values(of) == 0 or of.size == 0:
+        raise ValueError(f"format {format!r} has no values to call a handler with")
+    return of, many
+
+
+def count_values(of: Struct) -> int:
+    return len(of.unpack(bytes(of.size)))
 
 
 def _is(handler: object, *tests: object) -> bool:

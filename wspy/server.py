@@ -12,11 +12,11 @@ import threading
 import urllib.parse
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from . import _core, jsons
-from ._core import Connection
-from .handlers import HANDLERS, check_handler
+from ._core import Connection, Struct
+from .handlers import HANDLERS, check_handler, read_format
 from .options import BacklogPolicy, Strategy, integer, json_function, refuse_unknown, validate
 from .pages import check_path, make_body, make_fields
 from .signals import stop_on_signals
@@ -27,6 +27,7 @@ MessageHandler = Callable[[Connection, str | bytes], object]
 JSONHandler = Callable[[Connection, Any], object]
 JSONDumps = Callable[[Any], str | bytes]
 JSONLoads = Callable[[str], Any]
+PackedHandler = Callable[..., object]
 CloseHandler = Callable[[Connection, int, str], object]
 DrainHandler = Callable[[Connection], object]
 PingHandler = Callable[[Connection, bytes], object]
@@ -35,6 +36,7 @@ ErrorHandler = Callable[[Connection, Exception], object]
 
 _Open = TypeVar("_Open", bound=OpenHandler)
 _Message = TypeVar("_Message", bound=MessageHandler)
+_Packed = TypeVar("_Packed", bound=PackedHandler)
 _JSON = TypeVar("_JSON", bound=JSONHandler)
 _Close = TypeVar("_Close", bound=CloseHandler)
 _Drain = TypeVar("_Drain", bound=DrainHandler)
@@ -194,10 +196,64 @@ class Server(_core.Server):
         self._handle("open", handler)
         return handler
 
-    def on_message(self, handler: _Message) -> _Message:
-        """Sets the handler ``(conn, message)``: str for text, bytes for binary."""
-        self._handle("message", handler)
-        return handler
+    @overload
+    def on_message(self, handler: _Message) -> _Message: ...
+
+    @overload
+    def on_message(
+        self,
+        handler: _Packed,
+        *,
+        format: str | bytes | Struct,
+        wrong_length: Literal["close", "error"] = "close",
+    ) -> _Packed: ...
+
+    @overload
+    def on_message(
+        self, *, format: str | bytes | Struct, wrong_length: Literal["close", "error"] = "close"
+    ) -> Callable[[_Packed], _Packed]: ...
+
+    def on_message(
+        self,
+        handler: Callable[..., object] | None = None,
+        *,
+        format: str | bytes | Struct | None = None,
+        wrong_length: Literal["close", "error"] = "close",
+    ) -> Callable[..., object]:
+        """Sets the handler ``(conn, message)``: str for text, bytes for binary.
+
+        With ``format`` it is one for binary messages that are records, and gets their values,
+        which are unpacked where they were received::
+
+            @server.on_message(format="!IHd")
+            def tick(conn, instrument, flags, price): ...
+
+        ``format`` is a Struct or what Struct takes. With a ``*`` behind it (``"!IHd*"``) a message
+        is any number of records, and the handler is called with ``(conn, records)``, a list of
+        tuples. A message of another length closes the connection with 1007 (RFC 6455 section
+        7.4.1); with ``wrong_length="error"`` it raises StructError as if the handler had, for
+        ``on_error``. Text goes to the ``on_message`` without a format (or ``on_json``), both can
+        be set; without one it closes the connection with 1003.
+
+        StructError for what is no format, ValueError for one without values.
+        """
+        if format is None:
+            if handler is None:
+                raise TypeError("on_message: a handler or a format is needed")
+            if wrong_length != "close":
+                raise ValueError("wrong_length is for messages with a format: give format too")
+            self._handle("message", handler)
+            return handler
+        if wrong_length not in ("close", "error"):
+            raise ValueError(f"wrong_length must be 'close' or 'error', not {wrong_length!r}")
+        of, many = read_format(format)
+
+        def decorate(handler: _Packed) -> _Packed:
+            check_handler("message", handler, of, many)
+            self._set_packed(handler, of, many, wrong_length == "error")
+            return handler
+
+        return decorate if handler is None else decorate(handler)
 
     def on_json(self, handler: _JSON) -> _JSON:
         """Sets the handler ``(conn, obj)`` for text messages, decoded by ``json_loads``.

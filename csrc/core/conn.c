@@ -249,3 +249,9 @@ void ws_message_copy(const struct ws_conn *c, const struct ws_message *message, 
         ws_mask_apply(c->tick->simd, to, message->data, message->len, message->key);
     else if (message->len) memcpy(to, message->data, message->len);
 }
+
+const uint8_t *ws_message_unmask(const struct ws_conn *c, const struct ws_message *message) {
+    uint8_t *data = (uint8_t *)(uintptr_t)message->data; /* the loop's, which writes there too */
+    if (message->masked) ws_mask_apply(c->tick->simd, data, data, message->len, message->key);
+    return data;
+}

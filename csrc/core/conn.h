@@ -275,6 +275,11 @@ void ws_conn_deliver(struct ws_conn *c, struct ws_shared *shared);
 /* The frame of a payload, a server's: its size, and the writing of it. */
 size_t ws_conn_frame_size(const struct ws_payload *p);
 void ws_conn_write_frame(uint8_t *out, const struct ws_payload *p);
+/* Where in the arena the frame is, or is to be written: NULL if it is large or in an object, or if
+ * there is no room. */
+uint8_t *ws_conn_take_frame(struct ws_tick *t, const struct ws_payload *p);
+/* As ws_server_room. */
+uint8_t *ws_conn_room(struct ws_tick *t, size_t len);
 /* A block with that frame; holds payload->object. NULL: out of memory. */
 struct ws_msg *ws_conn_encode(const struct ws_payload *p);
 /* Applies one mail; takes its block. */

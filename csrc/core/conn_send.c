@@ -176,8 +176,23 @@ static size_t write_header(uint8_t *out, const struct ws_payload *p) {
 /* RFC 6455 section 5.1: "A server MUST NOT mask any frames that it sends to the client." So a frame
  * is the same for everybody. */
 void ws_conn_write_frame(uint8_t *out, const struct ws_payload *p) {
-    size_t header = write_header(out, p);
-    if (p->len) memcpy(out + header, p->data, p->len);
+    uint8_t *payload = out + write_header(out, p);
+    if (p->len && p->data != payload) memcpy(payload, p->data, p->len);
+}
+
+/* In the arena, with the header's place in front. */
+uint8_t *ws_conn_room(struct ws_tick *t, size_t len) {
+    size_t header = ws_frame_header_size(len, false);
+    if (!ws_tick_is_owner(t) || len > WS_CONN_SMALL_MAX - header) return NULL;
+    uint8_t *frame = ws_arena_take(&t->out, header + len);
+    return frame ? frame + header : NULL;
+}
+
+uint8_t *ws_conn_take_frame(struct ws_tick *t, const struct ws_payload *p) {
+    size_t size = ws_conn_frame_size(p);
+    if (p->placed) return (uint8_t *)(uintptr_t)p->data - (size - p->len);
+    bool is_small = size <= WS_CONN_SMALL_MAX && !p->object;
+    return is_small ? ws_arena_take(&t->out, size) : NULL;
 }
 
 /* A block with the whole frame. NULL: out of memory. */
@@ -214,8 +229,7 @@ static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
     size_t size = ws_conn_frame_size(p);
     /* What outlives the tick would have to be copied out of the arena again at its end; an object
      * is held by a block. */
-    bool in_arena = size <= WS_CONN_SMALL_MAX && !p->object && !c->blocked && !c->in_stream;
-    uint8_t *at = in_arena ? ws_arena_take(&c->tick->out, size) : NULL;
+    uint8_t *at = !c->blocked && !c->in_stream ? ws_conn_take_frame(c->tick, p) : NULL;
     if (at) ws_conn_write_frame(at, p);
     bool is_plain = at && !p->key && p->part == WS_PART_WHOLE;
     int err = is_plain ? push_borrowed(c, at, size) : queue_entry(c, p, size, at);

@@ -33,6 +33,10 @@ ptrdiff_t ws_server_count_subscribers(struct ws_server *s, struct ws_slice name)
     return n;
 }
 
+uint8_t *ws_server_room(struct ws_server *s, size_t len) {
+    return ws_conn_room(&ws_server_loop(s)->tick, len);
+}
+
 uint64_t ws_server_key(const struct ws_server *s, struct ws_slice name) {
     const struct ws_tick *t = &ws_server_loop((struct ws_server *)(uintptr_t)s)->tick;
     uint64_t key = ws_siphash(&t->topics.key, name.data, name.len);
@@ -91,8 +95,7 @@ static int prepare(struct ws_tick *t, struct ws_shared *s, struct ws_payload *p)
     s->payload = p;
     s->key = p->key;
     s->len = ws_conn_frame_size(p);
-    bool in_arena = s->len <= WS_CONN_SMALL_MAX && !p->object;
-    uint8_t *at = in_arena ? ws_arena_take(&t->out, s->len) : NULL;
+    uint8_t *at = ws_conn_take_frame(t, p);
     if (at) {
         ws_conn_write_frame(at, p);
         s->at = at;

@@ -99,6 +99,9 @@ struct ws_message {
 
 /* Copies the message's bytes, len of them, wherever they are and without their mask. */
 void ws_message_copy(const struct ws_conn *c, const struct ws_message *message, uint8_t *to);
+/* Takes the mask off where the bytes lie, and returns them; once for a message, and instead of
+ * ws_message_copy. */
+const uint8_t *ws_message_unmask(const struct ws_conn *c, const struct ws_message *message);
 
 /* Why a connection ended. The order is that of ws_close_kind_name. */
 enum ws_close_kind {
@@ -291,6 +294,7 @@ struct ws_payload {
     size_t len;
     bool text;    /* else binary */
     uint8_t part; /* enum ws_part */
+    bool placed;  /* data was written into ws_server_room's room, in this handler */
     uint64_t key; /* of ws_server_key; while the peer is slow a newer message replaces an older one
                    * of the same key, in its place; 0: none. Whole messages only */
     void *object; /* not NULL: data stays valid while this is held; sent from there without a copy.
@@ -307,6 +311,10 @@ enum ws_sent {
 /* Queues one message. An enum ws_sent, WS_ERR_CLOSED or WS_ERR_MEMORY. The object is taken if the
  * result is WS_SENT or WS_SENT_OVER, else it stays the caller's. [mailbox] */
 int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload);
+/* Room for the payload of one message that is to be sent in this handler, inside its outgoing
+ * frame: what is written there is not copied again, if its receiver takes it at once. NULL
+ * elsewhere than on the owner thread, if len is large, and if there is none left. [direct] */
+uint8_t *ws_server_room(struct ws_server *s, size_t len);
 /* Who sends parts begins the stream and is then the only one that does, until its LAST part; whole
  * messages sent meanwhile go out behind that. 0, WS_ERR_ARGUMENT (a stream is open), WS_ERR_CLOSED.
  * One that cannot send its LAST part has to close the connection. [mailbox] */

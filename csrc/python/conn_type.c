@@ -5,6 +5,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "json_codec.h"
+#include "packed.h"
 #include "stream_type.h"
 #include "topic_methods.h"
 
@@ -104,6 +105,29 @@ static PyObject *conn_send_json(struct ws_conn_object *self, PyObject *const *ar
     if (!text) return NULL;
     PyObject *sent = send_with_key(self, &p, values[1]);
     Py_DECREF(text);
+    return sent;
+}
+
+PyDoc_STRVAR(pack_doc,
+"pack($self, format, /, *values, key=None)\n--\n\n"
+"send() of values as one binary message, packed as format says, a Struct or what Struct() takes.\n"
+"They are written into the outgoing frame. Returns what send() returns; StructError and\n"
+"OverflowError as of Struct.pack().\n\n"
+"Mailbox: any thread may call it.");
+
+static PyObject *conn_pack(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
+                           PyObject *keywords) {
+    static const char *const own_names[] = {"format", NULL};
+    PyObject *key = NULL;
+    struct ws_convert_payload p;
+    if ((n < 1 && ws_convert_arguments("pack", own_names, 1, 1, args, n, NULL, NULL) < 0) ||
+        (keywords &&
+         ws_convert_arguments("pack", send_names + 1, 0, 0, args + n, 0, keywords, &key) < 0))
+        return NULL;
+    PyObject *kept = ws_packed_write(ws_conn_type_server(self), args, n, &p);
+    if (!kept) return NULL;
+    PyObject *sent = send_with_key(self, &p, key);
+    Py_DECREF(kept);
     return sent;
 }
 
@@ -371,6 +395,7 @@ static PyMethodDef methods[] = {
     {"send", (PyCFunction)(void (*)(void))conn_send, METH_FASTCALL | METH_KEYWORDS, send_doc},
     {"send_json", (PyCFunction)(void (*)(void))conn_send_json, METH_FASTCALL | METH_KEYWORDS,
      send_json_doc},
+    {"pack", (PyCFunction)(void (*)(void))conn_pack, METH_FASTCALL | METH_KEYWORDS, pack_doc},
     {"subscribe", (PyCFunction)(void (*)(void))ws_topic_methods_subscribe,
      METH_FASTCALL | METH_KEYWORDS, ws_topic_methods_subscribe_doc},
     {"unsubscribe", (PyCFunction)(void (*)(void))ws_topic_methods_unsubscribe,

@@ -165,6 +165,7 @@ int ws_convert_payload_init(struct ws_convert_payload *p, const char *method, Py
     p->copy = NULL;
     p->payload.object = NULL;
     p->payload.part = WS_PART_WHOLE;
+    p->payload.placed = false;
     p->payload.key = 0;
     bool exact = false;
     if (PyUnicode_Check(data)) {

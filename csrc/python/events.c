@@ -9,6 +9,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "json_codec.h"
+#include "packed.h"
 #include "timer_type.h"
 
 #include <string.h>
@@ -134,13 +135,7 @@ static void refuse_message(struct ws_conn_object *conn, uint16_t code, const cha
     ws_conn_close(conn->core, code, (struct ws_slice){why, strlen(why)}, WS_CLOSE_PROTOCOL);
 }
 
-/* A message where on_json is set: texts are its, the rest is on_message's, if there is one. */
 static void on_json(struct ws_conn_object *conn, const struct ws_message *message) {
-    if (!message->text) {
-        Py_XDECREF((PyObject *)message->object);
-        refuse_message(conn, 1003, "JSON text is expected");
-        return;
-    }
     PyObject *handler = Py_NewRef(
         ws_conn_type_server(conn)->handlers[WS_HANDLER_JSON]); /* json_loads may replace it */
     PyObject *text = ws_convert_message(conn->core, message);
@@ -153,27 +148,71 @@ static void on_json(struct ws_conn_object *conn, const struct ws_message *messag
     Py_XDECREF(value);
 }
 
-static void on_message(void *user, struct ws_conn *core, const struct ws_message *message) {
-    struct ws_server_object *server = user;
-    if (server->handlers[WS_HANDLER_JSON] &&
-        (message->text || !server->handlers[WS_HANDLER_MESSAGE])) {
-        struct ws_conn_object *conn = get_conn(core);
-        if (conn) on_json(conn, message);
-        else Py_XDECREF((PyObject *)message->object);
-        Py_XDECREF((PyObject *)conn);
+static void refuse_length(struct ws_conn_object *conn, const struct ws_packed *packed, size_t len) {
+    const struct ws_server_object *server = ws_conn_type_server(conn);
+    char why[WS_CLOSE_REASON_MAX];
+    PyOS_snprintf(why, sizeof why, "a message of %zu bytes came, %s%zu are expected", len,
+                  packed->many ? "multiples of " : "", packed->format->size);
+    if (!packed->raises) {
+        refuse_message(conn, 1007, why);
         return;
     }
-    PyObject *handler = server->handlers[WS_HANDLER_MESSAGE];
-    struct ws_conn_object *conn = handler ? get_conn(core) : NULL;
-    if (!conn) {
-        Py_XDECREF((PyObject *)message->object);
-        return;
+    PyErr_SetString(server->state->struct_error, why);
+    handle_exception(conn, WS_HANDLER_PACKED);
+}
+
+/* A binary message where on_message has a format. */
+static void on_packed(struct ws_conn_object *conn, const struct ws_message *message) {
+    struct ws_server_object *server = ws_conn_type_server(conn);
+    PyObject *object = message->object;
+    struct ws_packed packed = server->packed; /* the handler may replace both */
+    PyObject *handler = Py_NewRef(server->handlers[WS_HANDLER_PACKED]);
+    Py_INCREF(packed.of);
+    if (!ws_packed_fits(&packed, message->len)) {
+        refuse_length(conn, &packed, message->len);
+    } else {
+        const uint8_t *data = ws_message_unmask(conn->core, message);
+        if (!ws_packed_call(&packed, handler, conn, data, message->len))
+            handle_exception(conn, WS_HANDLER_PACKED);
     }
-    PyObject *value = ws_convert_message(core, message);
+    Py_DECREF(packed.of);
+    Py_DECREF(handler);
+    Py_XDECREF(object);
+}
+
+static void on_plain(struct ws_conn_object *conn, const struct ws_message *message) {
+    PyObject *handler = ws_conn_type_server(conn)->handlers[WS_HANDLER_MESSAGE];
+    PyObject *value = ws_convert_message(conn->core, message);
     struct call call = {.args = {(PyObject *)conn, value}};
     if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, WS_HANDLER_MESSAGE);
     Py_XDECREF(value);
-    Py_DECREF(conn);
+}
+
+/* Nobody has a handler for this kind of message, but for the other one. */
+static void on_other(struct ws_conn_object *conn, const struct ws_message *message) {
+    Py_XDECREF((PyObject *)message->object);
+    refuse_message(conn, 1003,
+                   message->text ? "binary messages are expected" : "JSON text is expected");
+}
+
+typedef void take_message(struct ws_conn_object *conn, const struct ws_message *message);
+
+/* Text is on_json's and binary is the format's, if they are set; what is left is on_message's; NULL
+ * if there is no handler at all. */
+static take_message *find_taker(const struct ws_server_object *server, bool text) {
+    enum ws_handler_slot own = text ? WS_HANDLER_JSON : WS_HANDLER_PACKED;
+    enum ws_handler_slot other = text ? WS_HANDLER_PACKED : WS_HANDLER_JSON;
+    if (server->handlers[own]) return text ? on_json : on_packed;
+    if (server->handlers[WS_HANDLER_MESSAGE]) return on_plain;
+    return server->handlers[other] ? on_other : NULL;
+}
+
+static void on_message(void *user, struct ws_conn *core, const struct ws_message *message) {
+    take_message *take = find_taker(user, message->text);
+    struct ws_conn_object *conn = take ? get_conn(core) : NULL;
+    if (conn) take(conn, message);
+    else Py_XDECREF((PyObject *)message->object);
+    Py_XDECREF((PyObject *)conn);
 }
 
 static void call_on_close(struct ws_conn_object *conn, const struct ws_close *close) {

@@ -7,6 +7,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "events.h"
+#include "struct_type.h"
 #include "timer_type.h"
 #include "topic_methods.h"
 
@@ -16,9 +17,10 @@
 #include <structmember.h>
 
 static const char *const slot_names[WS_HANDLER_COUNT] = {
-    [WS_HANDLER_OPEN] = "open",   [WS_HANDLER_MESSAGE] = "message", [WS_HANDLER_CLOSE] = "close",
-    [WS_HANDLER_DRAIN] = "drain", [WS_HANDLER_PING] = "ping",       [WS_HANDLER_PONG] = "pong",
-    [WS_HANDLER_ERROR] = "error", [WS_HANDLER_LOG] = "log",         [WS_HANDLER_JSON] = "json",
+    [WS_HANDLER_OPEN] = "open",   [WS_HANDLER_MESSAGE] = "message", [WS_HANDLER_PACKED] = "message",
+    [WS_HANDLER_CLOSE] = "close", [WS_HANDLER_DRAIN] = "drain",     [WS_HANDLER_PING] = "ping",
+    [WS_HANDLER_PONG] = "pong",   [WS_HANDLER_ERROR] = "error",     [WS_HANDLER_LOG] = "log",
+    [WS_HANDLER_JSON] = "json",
 };
 
 const char *ws_server_type_slot_name(enum ws_handler_slot slot) {
@@ -90,6 +92,7 @@ static int server_init(struct ws_server_object *self, PyObject *args, PyObject *
 
 static int server_traverse(struct ws_server_object *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->packed.of);
     for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_VISIT(self->handlers[i]);
     Py_VISIT(self->failure);
     Py_VISIT(self->json_dumps);
@@ -99,6 +102,7 @@ static int server_traverse(struct ws_server_object *self, visitproc visit, void 
 
 static int server_clear(struct ws_server_object *self) {
     for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_CLEAR(self->handlers[i]);
+    Py_CLEAR(self->packed.of);
     Py_CLEAR(self->failure);
     Py_CLEAR(self->json_dumps);
     Py_CLEAR(self->json_loads);
@@ -223,20 +227,50 @@ PyDoc_STRVAR(set_handler_doc,
 "error(conn, exception), log(level, line); None: nothing. TypeError if it cannot be called,\n"
 "ValueError for another name. Mailbox: any thread may call it; it counts at once.");
 
+static bool is_callable(const char *name, PyObject *handler) {
+    if (PyCallable_Check(handler)) return true;
+    PyErr_Format(PyExc_TypeError, "on_%s must be callable, not %.100s", name,
+                 Py_TYPE(handler)->tp_name);
+    return false;
+}
+
 static PyObject *server_set_handler(struct ws_server_object *self, PyObject *args) {
     const char *name;
     PyObject *handler; /* borrowed */
     if (!PyArg_ParseTuple(args, "sO:_set_handler", &name, &handler)) return NULL;
     int slot = find_slot(name);
     if (slot < 0) return NULL;
-    if (handler != Py_None && !PyCallable_Check(handler)) {
-        return PyErr_Format(PyExc_TypeError, "on_%s must be callable, not %.100s", name,
-                            Py_TYPE(handler)->tp_name);
-    }
+    if (handler != Py_None && !is_callable(name, handler)) return NULL;
     PyObject *old = self->handlers[slot];
     self->handlers[slot] = handler == Py_None ? NULL : Py_NewRef(handler);
     want_control(self);
     Py_XDECREF(old);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(set_packed_doc,
+"_set_packed($self, handler, format, many, raises, /)\n--\n\n"
+"Set what is called for a binary message: handler(conn, *values), with the values of format, a\n"
+"Struct, or if many handler(conn, records), with a list of tuples. raises: a message of another\n"
+"length raises StructError for on_error, else it closes the connection with 1007. Mailbox: any\n"
+"thread may call it; it counts at once.");
+
+static PyObject *server_set_packed(struct ws_server_object *self, PyObject *args) {
+    PyObject *handler, *of; /* borrowed */
+    int many, raises;
+    if (!PyArg_ParseTuple(args, "OO!pp:_set_packed", &handler, self->state->struct_type, &of, &many,
+                          &raises))
+        return NULL;
+    const struct ws_structfmt *f = ws_struct_type_format((struct ws_struct_object *)of);
+    if (!f || !is_callable("message", handler)) return NULL;
+    if (f->n_values == 0 || (many && f->size == 0))
+        return PyErr_Format(PyExc_ValueError, "format has no values to be called with");
+    struct ws_packed old = self->packed;
+    PyObject *old_handler = self->handlers[WS_HANDLER_PACKED];
+    self->packed = (struct ws_packed){(struct ws_struct_object *)Py_NewRef(of), f, many, raises};
+    self->handlers[WS_HANDLER_PACKED] = Py_NewRef(handler);
+    Py_XDECREF(old.of);
+    Py_XDECREF(old_handler);
     Py_RETURN_NONE;
 }
 
@@ -442,12 +476,14 @@ static PyMethodDef methods[] = {
     {"_bind_unix", (PyCFunction)server_bind_unix, METH_VARARGS, bind_unix_doc},
     {"_page", (PyCFunction)server_page, METH_VARARGS, page_doc},
     {"_set_handler", (PyCFunction)server_set_handler, METH_VARARGS, set_handler_doc},
+    {"_set_packed", (PyCFunction)server_set_packed, METH_VARARGS, set_packed_doc},
     {"_get_handler", (PyCFunction)server_get_handler, METH_VARARGS, get_handler_doc},
     {"_set_log_level", (PyCFunction)server_set_log_level, METH_VARARGS, set_log_level_doc},
     {"_run", (PyCFunction)server_run, METH_VARARGS, run_doc},
     {"stop", (PyCFunction)server_stop, METH_NOARGS, stop_doc},
     {"_abandon", (PyCFunction)server_abandon, METH_NOARGS, abandon_doc},
     FAST_KEYWORDS("publish", ws_topic_methods_publish),
+    FAST_KEYWORDS("publish_packed", ws_topic_methods_publish_packed),
     FAST_KEYWORDS("publish_json", ws_topic_methods_publish_json),
     FAST_KEYWORDS("broadcast", ws_topic_methods_broadcast),
     {"subscribers", (PyCFunction)ws_topic_methods_subscribers, METH_O,

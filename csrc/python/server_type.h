@@ -10,6 +10,7 @@
 enum ws_handler_slot {
     WS_HANDLER_OPEN,
     WS_HANDLER_MESSAGE,
+    WS_HANDLER_PACKED, /* on_message, with a format */
     WS_HANDLER_JSON,
     WS_HANDLER_CLOSE,
     WS_HANDLER_DRAIN,
@@ -28,11 +29,20 @@ enum ws_server_phase {
     WS_SERVER_ABANDONED, /* it did not run when the process was forked, and this is the child */
 };
 
+/* What on_message(format=...) takes. */
+struct ws_packed {
+    struct ws_struct_object *of;       /* owned; NULL: no format */
+    const struct ws_structfmt *format; /* of's */
+    bool many;                         /* records, as many as come, else one */
+    bool raises; /* a message of another length is an exception for on_error, else it closes */
+};
+
 /* Every member is read and written with the GIL held. */
 struct ws_server_object {
     PyObject_HEAD const struct ws_state *state; /* borrowed: of the module, which the type holds */
     struct ws_server *core;                     /* owned; NULL before __init__ */
     PyObject *handlers[WS_HANDLER_COUNT];       /* owned; NULL: not set */
+    struct ws_packed packed;                    /* with the handler of its slot */
     PyObject *failure;                          /* owned: what _run will raise, or NULL */
     PyObject *json_dumps, *json_loads;          /* owned; set by __init__ */
     struct ws_timer_object *timers;             /* owned: those that wait, linked by next */

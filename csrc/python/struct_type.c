@@ -112,7 +112,7 @@ static PyObject *struct_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
-struct ws_struct_object *ws_struct_type_get(struct ws_state *state, PyObject *format) {
+struct ws_struct_object *ws_struct_type_get(const struct ws_state *state, PyObject *format) {
     if (PyObject_TypeCheck(format, state->struct_type))
         return (struct ws_struct_object *)Py_NewRef(format);
     PyObject *found = PyDict_GetItemWithError(state->struct_cache, format); /* borrowed */

@@ -19,7 +19,7 @@ struct ws_struct_object {
 const struct ws_structfmt *ws_struct_type_format(const struct ws_struct_object *self);
 /* The Struct of a format, out of the cache, or the Struct itself (new reference); NULL with an
  * exception set. */
-struct ws_struct_object *ws_struct_type_get(struct ws_state *state, PyObject *format);
+struct ws_struct_object *ws_struct_type_get(const struct ws_state *state, PyObject *format);
 
 /* What the methods and the functions of the same names do, behind the format. */
 PyObject *ws_struct_type_pack(struct ws_struct_object *self, PyObject *const *args, Py_ssize_t n);

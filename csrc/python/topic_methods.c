@@ -5,6 +5,7 @@
 #include "convert.h"
 #include "errors.h"
 #include "json_codec.h"
+#include "packed.h"
 
 #include <string.h>
 
@@ -234,6 +235,34 @@ PyObject *ws_topic_methods_publish_json(struct ws_server_object *self, PyObject 
     if (!text) return NULL;
     PyObject *result = publish(self, values[0], topic, &p, values[2], exclude);
     Py_DECREF(text);
+    return result;
+}
+
+const char ws_topic_methods_publish_packed_doc[] =
+    "publish_packed($self, topic, format, /, *values, key=None, exclude=None)\n--\n\n"
+    "publish() of values as one binary message, packed as format says, a Struct or what Struct()\n"
+    "takes. They are written into the outgoing frame. StructError and OverflowError as of\n"
+    "Struct.pack().\n\n"
+    "Mailbox: any thread may call it.";
+
+PyObject *ws_topic_methods_publish_packed(struct ws_server_object *self, PyObject *const *args,
+                                          Py_ssize_t n, PyObject *names) {
+    static const char *const own_names[] = {"topic", "format", NULL};
+    PyObject *options[2] = {NULL, NULL};
+    struct ws_slice topic;
+    struct ws_conn *exclude = NULL;
+    struct ws_convert_payload p;
+    if (!ws_server_type_has_core(self) ||
+        (n < 2 &&
+         ws_convert_arguments("publish_packed", own_names, 2, 2, args, n, NULL, NULL) < 0) ||
+        ws_convert_arguments("publish_packed", publish_names + 2, 0, 0, args + n, 0, names,
+                             options) < 0 ||
+        get_topic(args[0], &topic) < 0 || get_exclude(self, options[1], &exclude) < 0)
+        return NULL;
+    PyObject *kept = ws_packed_write(self, args + 1, n - 1, &p);
+    if (!kept) return NULL;
+    PyObject *result = publish(self, args[0], topic, &p, options[0], exclude);
+    Py_DECREF(kept);
     return result;
 }
 

@@ -21,12 +21,14 @@ PyObject *ws_topic_methods_publish(struct ws_server_object *self, PyObject *cons
                                    Py_ssize_t n, PyObject *names);
 PyObject *ws_topic_methods_publish_json(struct ws_server_object *self, PyObject *const *args,
                                         Py_ssize_t n, PyObject *names);
+PyObject *ws_topic_methods_publish_packed(struct ws_server_object *self, PyObject *const *args,
+                                          Py_ssize_t n, PyObject *names);
 PyObject *ws_topic_methods_broadcast(struct ws_server_object *self, PyObject *const *args,
                                      Py_ssize_t n, PyObject *names);
 PyObject *ws_topic_methods_subscribers(struct ws_server_object *self, PyObject *topic);
 PyObject *ws_topic_methods_topics(struct ws_server_object *self, PyObject *ignored);
 extern const char ws_topic_methods_publish_doc[], ws_topic_methods_publish_json_doc[],
-    ws_topic_methods_broadcast_doc[], ws_topic_methods_subscribers_doc[],
-    ws_topic_methods_topics_doc[];
+    ws_topic_methods_publish_packed_doc[], ws_topic_methods_broadcast_doc[],
+    ws_topic_methods_subscribers_doc[], ws_topic_methods_topics_doc[];
 
 #endif
