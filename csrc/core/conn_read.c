@@ -38,15 +38,6 @@ static void refuse(struct ws_conn *c, int status, const char *detail, bool head_
     answer(c, (const uint8_t *)text, len, false);
 }
 
-static const char *reader_detail(int status) {
-    switch (status) {
-    case 414: return "the request line is too long";
-    case 431: return "the request head is too large";
-    case 505: return "HTTP/1.1 is needed";
-    default: return "this is not HTTP";
-    }
-}
-
 /* A request without upgrade: a page if there is one. */
 static void plain_request(struct ws_conn *c, const struct ws_http_head *head) {
     const struct ws_page *page = ws_pages_find(c->tick->pages, head->path);
@@ -91,19 +82,14 @@ static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8
     else ws_conn_die(c);
 }
 
-static void judge_head(struct ws_conn *c, const uint8_t *data, size_t size) {
-    struct ws_http_head head;
-    struct ws_handshake h;
-    if (ws_http_head_parse(&head, WS_HTTP_REQUEST, data, size) < 0) {
-        refuse(c, 400, "the request target is malformed", false);
-        return;
-    }
-    ws_handshake_check(&h, &head, c->tick->rules);
-    switch (h.kind) {
-    case WS_HANDSHAKE_UPGRADE: upgrade(c, &h, data, size); break;
-    case WS_HANDSHAKE_PLAIN: plain_request(c, &head); break;
+/* Answers a head that was read and judged, or could not be read. */
+static void answer_head(struct ws_conn *c, const struct ws_handshake *h,
+                        const struct ws_http_head *head, const uint8_t *data, size_t size) {
+    switch (h->kind) {
+    case WS_HANDSHAKE_UPGRADE: upgrade(c, h, data, size); break;
+    case WS_HANDSHAKE_PLAIN: plain_request(c, head); break;
     case WS_HANDSHAKE_REFUSED:
-        refuse(c, h.status, h.detail, ws_slice_is(head.method, "HEAD"));
+        refuse(c, h->status, h->detail, ws_slice_is(head->method, "HEAD"));
         break;
     }
 }
@@ -138,7 +124,8 @@ void ws_conn_forget_headers(struct ws_conn *c) {
 /* Bytes of the request head. Each is scanned once; only a head in pieces is copied. */
 static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
     struct ws_buf *pending = &c->work->pending;
-    struct ws_http_reader *reader = &c->work->reader;
+    struct ws_http_head head;
+    struct ws_handshake h;
     bool pieces = pending->len > 0;
     if (pieces) {
         if (ws_buf_append(pending, data, len) < 0) {
@@ -148,15 +135,12 @@ static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
         data = pending->data;
         len = pending->len;
     }
-    int size = ws_http_reader_feed(reader, data, len);
-    if (size < 0) {
-        refuse(c, reader->status, reader_detail(reader->status), false);
-    } else if (size == 0) {
+    int size = ws_handshake_read(&h, &head, &c->work->reader, c->tick->rules, data, len);
+    if (size == 0) {
         if (!pieces && ws_buf_append(pending, data, len) < 0) ws_conn_die(c);
         return;
-    } else {
-        judge_head(c, data, (size_t)size);
     }
+    answer_head(c, &h, &head, data, size > 0 ? (size_t)size : 0);
     /* What came behind the head waits until the handshake is answered; behind anything else it is
      * thrown away: a request that was refused is never followed by another one. */
     size_t rest = size > 0 && c->state == WS_CONN_ANSWERING ? len - (size_t)size : 0;

@@ -64,6 +64,27 @@ int ws_frame_parse(struct ws_frame *f, const uint8_t *data, size_t len) {
     return size;
 }
 
+const char *ws_frame_fault(uint8_t first, uint8_t second) {
+    uint8_t opcode = first & 0xF;
+    /* 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket
+     * Connection_." */
+    if (opcode > (ws_frame_is_control(opcode) ? WS_OPCODE_PONG : WS_OPCODE_BINARY))
+        return "the opcode is reserved";
+    if (!ws_frame_is_control(opcode)) return NULL;
+    /* 5.5: control frames "MUST have a payload length of 125 bytes or less and MUST NOT be
+     * fragmented." */
+    if (!(first & BIT_FIN)) return "a control frame is fragmented";
+    if ((second & 0x7F) > WS_CONTROL_MAX) return "a control frame is longer than 125 bytes";
+    return NULL;
+}
+
+size_t ws_frame_header_need(const uint8_t *data, size_t len) {
+    if (len < 2) return 2;
+    uint8_t first = data[1] & 0x7F;
+    uint64_t least = first == LEN64 ? (uint64_t)UINT16_MAX + 1 : first;
+    return ws_frame_header_size(least, (data[1] & BIT_MASK) != 0);
+}
+
 size_t ws_frame_header_size(uint64_t len, bool masked) {
     size_t size = len < LEN16 ? 2 : len <= UINT16_MAX ? 4 : 10;
     return masked ? size + sizeof(uint32_t) : size;

@@ -33,6 +33,12 @@ struct ws_frame {
  * length that is not encoded in the fewest bytes, or with the highest bit set. Errors are told as
  * soon as the bytes show them. *f is written only when a size is returned. */
 int ws_frame_parse(struct ws_frame *f, const uint8_t *data, size_t len);
+/* What of section 5 the first two bytes of a frame break that breaks it on every connection, in
+ * words (static): a reserved opcode, a control frame that is fragmented or too long. NULL: nothing.
+ */
+const char *ws_frame_fault(uint8_t first, uint8_t second);
+/* Bytes of the header that begins like this, as far as it tells: 2 while there are fewer. */
+size_t ws_frame_header_need(const uint8_t *data, size_t len);
 /* Bytes of the header of such a frame. */
 size_t ws_frame_header_size(uint64_t len, bool masked);
 /* Writes the header (fewest length bytes; the key if masked). Returns its size. */

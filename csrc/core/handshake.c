@@ -224,7 +224,6 @@ static void check_plain(struct ws_handshake *h, const struct ws_http_head *head)
 static bool check_upgrade(struct ws_handshake *h, const struct ws_http_head *head,
                           struct ws_slice *key) {
     struct ws_slice version;
-    uint8_t bytes[18];
     if (!method_is(head, "GET")) return refuse(h, 405, "A WebSocket handshake is a GET request.");
     /* RFC 9112 3.2.4: "The "asterisk-form" of request-target is only used for a server-wide OPTIONS
      * request". It names no resource that a connection could be to. */
@@ -242,7 +241,7 @@ static bool check_upgrade(struct ws_handshake *h, const struct ws_http_head *hea
      * decoded, is 16 bytes in length." 11.3.1: it "MUST NOT appear more than once". */
     if (ws_http_head_get(head, "Sec-WebSocket-Key", key) != 1)
         return refuse(h, 400, "There is not exactly one Sec-WebSocket-Key field.");
-    if (key->len != 24 || ws_base64_decode(bytes, key->data, key->len) != 16)
+    if (!ws_handshake_key_is_valid(*key))
         return refuse(h, 400, "The Sec-WebSocket-Key is not 16 bytes in base64.");
     return true;
 }
@@ -324,6 +323,34 @@ void ws_handshake_check(struct ws_handshake *h, const struct ws_http_head *head,
         return;
     }
     h->kind = WS_HANDSHAKE_UPGRADE;
+}
+
+static const char *reader_detail(int status) {
+    switch (status) {
+    case 414: return "the request line is too long";
+    case 431: return "the request head is too large";
+    case 505: return "HTTP/1.1 is needed";
+    default: return "this is not HTTP";
+    }
+}
+
+int ws_handshake_read(struct ws_handshake *h, struct ws_http_head *head,
+                      struct ws_http_reader *reader, const struct ws_handshake_rules *rules,
+                      const uint8_t *data, size_t len) {
+    int size = ws_http_reader_feed(reader, data, len);
+    if (size == 0) return 0;
+    memset(h, 0, sizeof *h);
+    memset(head, 0, sizeof *head);
+    if (size < 0) refuse(h, reader->status, reader_detail(reader->status));
+    else if (ws_http_head_parse(head, WS_HTTP_REQUEST, data, (size_t)size) < 0)
+        refuse(h, 400, "the request target is malformed");
+    else ws_handshake_check(h, head, rules);
+    return size;
+}
+
+bool ws_handshake_key_is_valid(struct ws_slice key) {
+    uint8_t bytes[18];
+    return key.len == 24 && ws_base64_decode(bytes, key.data, key.len) == 16;
 }
 
 int ws_handshake_accept(char out[WS_HANDSHAKE_ACCEPT_SIZE], const char *key, size_t len) {

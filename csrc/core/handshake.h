@@ -70,6 +70,16 @@ struct ws_handshake {
 void ws_handshake_check(struct ws_handshake *h, const struct ws_http_head *head,
                         const struct ws_handshake_rules *rules);
 
+/* Reads a request from its first byte, len bytes of it so far, and judges it: the reader (see
+ * ws_http_reader_feed), the parser and the check above in turn. Returns the size of the head (> 0),
+ * 0 if more is needed (*h and *head are void then), or the reader's error. Both errors and heads
+ * that are refused are REFUSED in *h. After an error of the reader *head is empty. */
+int ws_handshake_read(struct ws_handshake *h, struct ws_http_head *head,
+                      struct ws_http_reader *reader, const struct ws_handshake_rules *rules,
+                      const uint8_t *data, size_t len);
+
+/* 4.2.1 item 5: is it 16 bytes in base64? */
+bool ws_handshake_key_is_valid(struct ws_slice key);
 /* Writes Sec-WebSocket-Accept for a key. 0 or an error of ws_sha1_digest. */
 int ws_handshake_accept(char out[WS_HANDSHAKE_ACCEPT_SIZE], const char *key, size_t len);
 

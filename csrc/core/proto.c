@@ -115,7 +115,7 @@ static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second,
                         struct ws_proto_event *ev) {
     uint8_t opcode = first & 0x0F;
     bool has_begun = p->partial->opcode != 0;
-    bool fin = (first & 0x80) != 0, masked = (second & 0x80) != 0;
+    bool masked = (second & 0x80) != 0;
 
     /* 5.2: RSV "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
      * values." */
@@ -129,19 +129,12 @@ static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second,
         fail(p, ev, 1002, masked ? "a server's frame is masked" : "a client's frame is not masked");
         return false;
     }
-    if (ws_frame_is_control(opcode)) {
-        /* 5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket
-         * Connection_." */
-        if (opcode > WS_OPCODE_PONG) fail(p, ev, 1002, "the opcode is reserved");
-        /* 5.5: control frames "MUST have a payload length of 125 bytes or less and MUST NOT be
-         * fragmented." */
-        else if (!fin) fail(p, ev, 1002, "a control frame is fragmented");
-        else if ((second & 0x7F) > WS_CONTROL_MAX)
-            fail(p, ev, 1002, "a control frame is longer than 125 bytes");
-    } else {
-        if (opcode > WS_OPCODE_BINARY) fail(p, ev, 1002, "the opcode is reserved");
+    const char *fault = ws_frame_fault(first, second);
+    if (fault) {
+        fail(p, ev, 1002, fault);
+    } else if (!ws_frame_is_control(opcode)) {
         /* 5.4: fragments "MUST NOT be interleaved" and continue a message that has begun. */
-        else if (opcode == WS_OPCODE_CONTINUATION && !has_begun)
+        if (opcode == WS_OPCODE_CONTINUATION && !has_begun)
             fail(p, ev, 1002, "nothing to continue");
         else if (opcode != WS_OPCODE_CONTINUATION && has_begun)
             fail(p, ev, 1002, "the last message is not finished");

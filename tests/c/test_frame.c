@@ -247,6 +247,37 @@ static void test_frame_is_control(void) {
         CHECK_EQ(ws_frame_is_control(opcode), opcode >= 8);
 }
 
+/* Every pair of first bytes: section 5.2 has six opcodes, 5.5 bounds control frames. */
+static void test_frame_faults(void) {
+    for (unsigned first = 0; first < 256; first++) {
+        unsigned opcode = first % 16;
+        bool known = opcode <= 2 || (opcode >= 8 && opcode <= 10);
+        for (unsigned second = 0; second < 256; second++) {
+            const char *why = ws_frame_fault((uint8_t)first, (uint8_t)second), *expected = NULL;
+            if (!known) expected = "the opcode is reserved";
+            else if (opcode >= 8 && first < 128) expected = "a control frame is fragmented";
+            else if (opcode >= 8 && second % 128 > 125)
+                expected = "a control frame is longer than 125 bytes";
+            CHECK_EQ(!why, !expected);
+            if (why && expected) CHECK(strcmp(why, expected) == 0);
+        }
+    }
+}
+
+/* However many bytes of a header are there, it is told to need no more than it has, and who gives
+ * it so many always comes to its end. */
+static void test_frame_header_need(void) {
+    CHECK_EQ(ws_frame_header_need(NULL, 0), 2);
+    for (unsigned second = 0; second < 256; second++) {
+        const uint8_t data[WS_FRAME_HEADER_MAX] = {0x82, (uint8_t)second, 1, 2, 3};
+        struct ws_frame f;
+        int size = ws_frame_parse(&f, data, sizeof(data));
+        CHECK_EQ(ws_frame_header_need(data, 1), 2);
+        for (size_t len = 2; len < sizeof(data); len++)
+            CHECK_EQ(ws_frame_header_need(data, len), size);
+    }
+}
+
 int main(void) {
     RUN(test_frame_lengths);
     RUN(test_frame_every_short_length);
@@ -260,5 +291,7 @@ int main(void) {
     RUN(test_frame_rfc_examples);
     RUN(test_frame_key_not_written_unmasked);
     RUN(test_frame_is_control);
+    RUN(test_frame_faults);
+    RUN(test_frame_header_need);
     return check_done();
 }

@@ -763,6 +763,73 @@ static void test_round_trip(void) {
     }
 }
 
+/* ---- reading ---- */
+
+/* The result of reading text in two pieces, the second of which is up against a page's end. */
+static int read_cut(struct ws_handshake *h, struct ws_http_head *head, const char *text,
+                    size_t cut) {
+    struct ws_http_reader r;
+    struct check_page page;
+    size_t len = strlen(text);
+    const uint8_t *copy = check_page_copy(&page, text, len);
+    ws_http_reader_init(&r, WS_HTTP_REQUEST, 8192, 64);
+    CHECK_EQ(ws_handshake_read(h, head, &r, &default_rules, copy, cut), 0);
+    int size = ws_handshake_read(h, head, &r, &default_rules, copy, len);
+    check_page_free(&page);
+    return size;
+}
+
+static void test_read_upgrade(void) {
+    const char *text = LINE HOST REST "\r\n";
+    for (size_t cut = 0; cut < strlen(text); cut++) {
+        struct ws_handshake h;
+        struct ws_http_head head;
+        CHECK_EQ(read_cut(&h, &head, text, cut), strlen(text));
+        CHECK_EQ(h.kind, WS_HANDSHAKE_UPGRADE);
+        CHECK(memcmp(h.accept, ACCEPT, sizeof h.accept) == 0);
+        CHECK_EQ(head.method.len, 3);
+    }
+}
+
+static void check_read(const char *text, int expected, const char *detail, size_t method_len) {
+    struct ws_handshake h;
+    struct ws_http_head head;
+    int size = read_cut(&h, &head, text, 0);
+    CHECK_EQ(size < 0, method_len == 0);
+    CHECK_EQ(h.kind, WS_HANDSHAKE_REFUSED);
+    CHECK_EQ(h.status, expected);
+    CHECK(strcmp(h.detail, detail) == 0);
+    CHECK_EQ(head.method.len, method_len);
+}
+
+static void test_read_refused(void) {
+    char line[9000];
+    check_read("garbage\r\n", 400, "this is not HTTP", 0);
+    check_read("GET / HTTP/1.0\r\n", 505, "HTTP/1.1 is needed", 0);
+    check_read("GET / HTTP/1.1\r\n\r\n", 400, "The Host field is missing.", 3);
+    check_read("HEAD here HTTP/1.1\r\n" HOST "\r\n", 400, "the request target is malformed", 4);
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
+    memcpy(line, "GET /", 5);
+    check_read(line, 414, "the request line is too long", 0);
+    memcpy(line, LINE "X: ", strlen(LINE "X: "));
+    check_read(line, 431, "the request head is too large", 0);
+}
+
+static void test_key_is_valid(void) {
+    static const char *const wrong[] = {
+        "",
+        "dGhlIHNhbXBsZSBub25jZQ=",
+        "dGhlIHNhbXBsZSBub25jZQ===",
+        "dGhlIHNhbXBsZSBub25jZQ =",
+        "dGhlIHNhbXBsZSBub25jZQAA",
+        "dGhlIHNhbXBsZSBub25jZA-=",
+    };
+    CHECK(ws_handshake_key_is_valid((struct ws_slice){KEY, strlen(KEY)}));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK(!ws_handshake_key_is_valid((struct ws_slice){wrong[i], strlen(wrong[i])}));
+}
+
 int main(void) {
     RUN(test_rfc_sample);
     RUN(test_field_names_and_tokens);
@@ -788,5 +855,8 @@ int main(void) {
     RUN(test_request_splitting_refused);
     RUN(test_verify);
     RUN(test_round_trip);
+    RUN(test_read_upgrade);
+    RUN(test_read_refused);
+    RUN(test_key_is_valid);
     return check_done();
 }

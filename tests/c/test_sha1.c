@@ -1,4 +1,5 @@
-/* test_sha1.c: RFC 3174's vectors, the RFC 6455 example, and a library without SHA-1. */
+/* test_sha1.c: RFC 3174's vectors, the RFC 6455 example, bytes in pieces, and a library
+ * without SHA-1. */
 #include "sha1.h"
 
 #include "check.h"
@@ -60,6 +61,68 @@ static void test_sha1_every_split(void) {
     check_digest(NULL, 0, "abc", 3, "a9993e364706816aba3e25717850c26c9cd0d89d");
 }
 
+/* ---- in pieces ---- */
+
+static void check_hex(const uint8_t digest[WS_SHA1_SIZE], const char *expected) {
+    char hex[2 * WS_SHA1_SIZE + 1];
+    for (size_t i = 0; i < WS_SHA1_SIZE; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    CHECK(strcmp(hex, expected) == 0);
+}
+
+/* The digest so far, by way of a copy, which is thrown away. */
+static void check_get(const struct ws_sha1 *s, const char *expected) {
+    uint8_t out[WS_SHA1_SIZE + 1];
+    memset(out, 0xA5, sizeof(out));
+    CHECK_EQ(ws_sha1_get(s, out), 0);
+    check_hex(out, expected);
+    CHECK_EQ(out[WS_SHA1_SIZE], 0xA5);
+}
+
+static void test_sha1_pieces(void) {
+    struct ws_sha1 s;
+    CHECK_EQ(ws_sha1_init(&s), 0);
+    check_get(&s, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+    ws_sha1_update(&s, NULL, 0);
+    ws_sha1_update(&s, "ab", 2);
+    check_get(&s, "da23614e02469a0d7c7bd1bdab5c9c474b1904dc");
+    ws_sha1_update(&s, "c", 1);
+    check_get(&s, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    check_get(&s, "a9993e364706816aba3e25717850c26c9cd0d89d"); /* as often as one likes */
+    ws_sha1_fini(&s);
+    ws_sha1_fini(&s); /* there is nothing left to give up */
+}
+
+/* Pieces of every length, each up against a page that may not be touched. */
+static void test_sha1_pieces_of_every_length(void) {
+    char eighty[640];
+    for (size_t i = 0; i < sizeof(eighty); i++) eighty[i] = "01234567"[i % 8];
+    for (size_t piece = 1; piece <= 2 * WS_SHA1_BLOCK + 1; piece++) {
+        struct ws_sha1 s;
+        CHECK_EQ(ws_sha1_init(&s), 0);
+        for (size_t at = 0; at < sizeof(eighty); at += piece) {
+            struct check_page page;
+            size_t len = sizeof(eighty) - at < piece ? sizeof(eighty) - at : piece;
+            ws_sha1_update(&s, check_page_copy(&page, eighty + at, len), len);
+            check_page_free(&page);
+        }
+        check_get(&s, "dea356a2cddd90c7a7ecedc5ebb563934f460452");
+        ws_sha1_fini(&s);
+    }
+}
+
+static void test_sha1_copies_go_their_own_way(void) {
+    struct ws_sha1 s, copy;
+    CHECK_EQ(ws_sha1_init(&s), 0);
+    ws_sha1_update(&s, "ab", 2);
+    CHECK_EQ(ws_sha1_copy(&copy, &s), 0);
+    ws_sha1_update(&copy, "c", 1);
+    check_get(&s, "da23614e02469a0d7c7bd1bdab5c9c474b1904dc");
+    check_get(&copy, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    ws_sha1_fini(&s);
+    check_get(&copy, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    ws_sha1_fini(&copy);
+}
+
 /* What failed earlier in this thread is left in OpenSSL's queue, what fails here is not. */
 static void test_sha1_leaves_error_queue(void) {
     uint8_t out[WS_SHA1_SIZE];
@@ -74,6 +137,10 @@ static void test_sha1_leaves_error_queue(void) {
     CHECK_EQ(ws_sha1_digest(out, "abc", 3, NULL, 0), WS_ERR_SYSTEM);
     CHECK_EQ(errno, ENOTSUP);
     CHECK(ERR_peek_last_error() == before);
+    struct ws_sha1 s;
+    CHECK_EQ(ws_sha1_init(&s), WS_ERR_SYSTEM);
+    ws_sha1_fini(&s);
+    CHECK(ERR_peek_last_error() == before);
     CHECK_EQ(EVP_set_default_properties(NULL, ""), 1);
     CHECK_EQ(ws_sha1_digest(out, "abc", 3, NULL, 0), 0);
 #endif
@@ -86,6 +153,9 @@ int main(void) {
     RUN(test_sha1_nothing);
     RUN(test_sha1_accept_key);
     RUN(test_sha1_every_split);
+    RUN(test_sha1_pieces);
+    RUN(test_sha1_pieces_of_every_length);
+    RUN(test_sha1_copies_go_their_own_way);
     RUN(test_sha1_leaves_error_queue);
     return check_done();
 }
