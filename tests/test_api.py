@@ -34,9 +34,12 @@ def test_names_of_the_package() -> None:
         "Timer",
         "__version__",
         "calcsize",
+        "frames",
+        "handshake",
         "iter_unpack",
         "pack",
         "pack_into",
+        "sha1",
         "unpack",
         "unpack_from",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,39 @@ def test_the_arguments_of_a_call_are_checked(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = [line for line in done.stdout.splitlines() if "error:" in line]
     assert [int(line.split(":")[1]) for line in lines] == [7, 8, 9], done.stdout
+
+
+def test_the_byte_tools_are_checked(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from wspy import frames, handshake, sha1\n"
+        "h = sha1(b'a')\n"
+        "reveal_type(h.copy().digest())\n"
+        "reveal_type(frames.pack(frames.TEXT, 'a', mask=bytearray(4)))\n"
+        "reveal_type(frames.pack_into(bytearray(9), 0, 9, b''))\n"
+        "frame = frames.unpack_from(memoryview(b''), 0)\n"
+        "reveal_type(frame.opcode)\n"
+        "reveal_type(frame.mask)\n"
+        "request = handshake.parse_request(bytearray(), hosts=['a'])\n"
+        "assert request\n"
+        "reveal_type(request.subprotocols)\n"
+        "reveal_type(request.answer())\n"
+        "reveal_type(handshake.HandshakeError(404).answer())\n"
+        "h.update('text')\n"
+        "frames.pack('text', b'')\n"
+        "frames.pack(1, b'', True)\n"
+        "request.path = '/'\n"
+        "handshake.parse_request('text')\n"
+        "handshake.accept_key(1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    errors = [line for line in done.stdout.splitlines() if "error:" in line]
+    assert [int(line.split(":")[1]) for line in errors] == [14, 15, 16, 17, 18, 19], done.stdout
+    revealed = re.findall(r'Revealed type is "(.+)"', done.stdout)
+    assert [text.replace("builtins.", "") for text in revealed] == [
+        "bytes", "bytes", "int", "wspy.frame.Opcode", "bytes | None",
+        "tuple[str, ...]", "bytes", "bytes",
+    ]  # fmt: skip

@@ -11,6 +11,7 @@ A program makes a ``Server``, gives it handlers and runs it::
     server.run()  # until Ctrl-C
 """
 
+from . import frames, handshake
 from ._core import (
     Connection,
     Stream,
@@ -20,6 +21,7 @@ from ._core import (
     iter_unpack,
     pack,
     pack_into,
+    sha1,
     unpack,
     unpack_from,
 )
@@ -40,9 +42,12 @@ __all__ = [
     "Timer",
     "__version__",
     "calcsize",
+    "frames",
+    "handshake",
     "iter_unpack",
     "pack",
     "pack_into",
+    "sha1",
     "unpack",
     "unpack_from",
 ]

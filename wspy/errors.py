@@ -56,6 +56,53 @@ class StructError(struct.error):
     """Raised for a format, values or a buffer that do not fit one another: see ``Struct``."""
 
 
+class HandshakeError(ValueError):
+    """A request that is refused: ``status`` of HTTP and, in ``detail``, one sentence for a person.
+
+    ``wspy.handshake`` raises it; one of your own refuses for your own reasons. ``head_only``: it
+    was a HEAD request, whose answer has no body. The status is one from 400 to 599.
+
+    >>> error = HandshakeError(403, "log in first")
+    >>> str(error)
+    '403: log in first'
+    >>> error.answer().splitlines()[0]
+    b'HTTP/1.1 403 Forbidden'
+    """
+
+    def __init__(self, status: int, detail: str = "", head_only: bool = False) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"status must be an int from 400 to 599, not {status!r}")
+        super().__init__(status, detail, head_only)
+        self.status = status
+        self.detail = detail
+        self.head_only = head_only
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.detail}" if self.detail else str(self.status)
+
+    def answer(self) -> bytes:
+        """The answer of HTTP, behind which the connection is to be closed. Its body is the detail,
+        of which it has 256 bytes at most."""
+        from ._core import handshake_error  # late: the extension imports this module
+
+        return handshake_error(self.status, self.detail or None, self.head_only)
+
+
+class FrameError(ValueError):
+    """What ``wspy.frames`` was given is no frame (RFC 6455 section 5.2), or has no room for one."""
+
+
+class IncompleteFrame(FrameError):
+    """It may become a frame: at least ``needed`` more bytes are missing, and never fewer."""
+
+    def __init__(self, text: str, needed: int) -> None:
+        super().__init__(text, needed)
+        self.needed = needed
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def log_call_error(timer: Timer, exc: BaseException) -> None:
     """Logs what a function of call_soon, call_later or every raised. Called by the extension."""
     logger.error("a call of %r failed", timer, exc_info=exc)

@@ -110,13 +110,14 @@ def choice(*words: str) -> Check:
 
 def allow_list(default: str, what: str, check_item: Callable[[str, str], None]) -> Check:
     """The default rule by its name (None in the core), ``"*"`` for any, or a list."""
-    wanted = f'"{default}", "*" or a list of {what}'
+    words = ", ".join(f'"{word}"' for word in dict.fromkeys((default, "*")))
+    wanted = f"{words} or a list of {what}"
 
     def check(name: str, value: object) -> object:
         if isinstance(value, str):
             if value not in (default, "*"):
                 raise wrong_value(name, wanted, value)
-            return None if value == default else "*"
+            return "*" if value == "*" else None
         if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray | Mapping):
             raise wrong_type(name, wanted, value)
         items = list(value)

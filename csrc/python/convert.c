@@ -467,6 +467,24 @@ void ws_convert_options_fini(struct ws_options *options) {
     PyMem_Free((void *)options->subprotocols.items);
 }
 
+int ws_convert_rules_init(struct ws_handshake_rules *rules, PyObject *origins, PyObject *hosts,
+                          PyObject *subprotocols) {
+    static const struct option origins_option = {"origins", OPTION_ALLOW, 0};
+    static const struct option hosts_option = {"hosts", OPTION_ALLOW, 0};
+    static const struct option subprotocols_option = {"subprotocols", OPTION_NAMES, 0};
+    *rules = (struct ws_handshake_rules){0};
+    if (read_allow(&origins_option, origins, &rules->origins) < 0) return -1;
+    if (read_allow(&hosts_option, hosts, &rules->hosts) < 0) return -1;
+    return read_list(&subprotocols_option, subprotocols, &rules->subprotocols.items,
+                     &rules->subprotocols.n);
+}
+
+void ws_convert_rules_fini(struct ws_handshake_rules *rules) {
+    PyMem_Free((void *)rules->origins.items);
+    PyMem_Free((void *)rules->hosts.items);
+    PyMem_Free((void *)rules->subprotocols.items);
+}
+
 /* ---- close frames ---- */
 
 int ws_convert_close_code(PyObject *value, uint16_t *code) {

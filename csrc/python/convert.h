@@ -51,6 +51,10 @@ int ws_convert_arguments(const char *method, const char *const *names, Py_ssize_
  * strings, which must live until fini; fini is to be called in every case. */
 int ws_convert_options_init(struct ws_options *options, PyObject *dict);
 void ws_convert_options_fini(struct ws_options *options);
+/* The same of origins, hosts and subprotocols alone. */
+int ws_convert_rules_init(struct ws_handshake_rules *rules, PyObject *origins, PyObject *hosts,
+                          PyObject *subprotocols);
+void ws_convert_rules_fini(struct ws_handshake_rules *rules);
 /* "auto", "select", "poll", "epoll". */
 const char *ws_convert_strategy_name(enum ws_strategy strategy);
 

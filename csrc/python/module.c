@@ -1,6 +1,9 @@
 /* module.c: the module wspy._core: its state, and its making in the phases of PEP 489. */
 #include "conn_type.h"
+#include "frames_functions.h"
+#include "handshake_functions.h"
 #include "server_type.h"
+#include "sha1_type.h"
 #include "state.h"
 #include "stream_type.h"
 #include "struct_functions.h"
@@ -14,6 +17,26 @@ static PyObject *import_from(const char *module_name, const char *name) {
     PyObject *attribute = PyObject_GetAttrString(module, name);
     Py_DECREF(module);
     return attribute;
+}
+
+/* wspy.sha1, and what wspy.frames and wspy.handshake are made of. */
+static int add_tools(PyObject *module, struct ws_state *state) {
+    state->simd = ws_simd_detect();
+    if (ws_sha1_init(&state->sha1_start) < 0) ws_sha1_fini(&state->sha1_start);
+    state->handshake_error = import_from("wspy.errors", "HandshakeError");
+    if (!state->handshake_error) return -1;
+    state->frame_error = import_from("wspy.errors", "FrameError");
+    if (!state->frame_error) return -1;
+    state->incomplete_frame = import_from("wspy.errors", "IncompleteFrame");
+    if (!state->incomplete_frame) return -1;
+    state->frame_class = import_from("wspy.frame", "Frame");
+    if (!state->frame_class) return -1;
+    state->opcodes = import_from("wspy.frame", "OPCODES");
+    if (!state->opcodes) return -1;
+    state->sha1_type = (PyTypeObject *)ws_sha1_type_new(module);
+    if (!state->sha1_type || PyModule_AddType(module, state->sha1_type) < 0) return -1;
+    if (ws_frames_functions_add(module) < 0) return -1;
+    return ws_handshake_functions_add(module);
 }
 
 static int module_exec(PyObject *module) {
@@ -41,7 +64,7 @@ static int module_exec(PyObject *module) {
     if (!state->struct_type || PyModule_AddType(module, state->struct_type) < 0) return -1;
     state->struct_iterator_type = (PyTypeObject *)ws_struct_type_new_iterator(module);
     if (!state->struct_iterator_type) return -1;
-    return 0;
+    return add_tools(module, state);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
@@ -54,10 +77,16 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->struct_iterator_type);
     Py_VISIT(state->struct_cache);
     Py_VISIT(state->struct_error);
+    Py_VISIT(state->sha1_type);
     Py_VISIT(state->connection_closed);
     Py_VISIT(state->log_handler_error);
     Py_VISIT(state->log_call_error);
     Py_VISIT(state->headers_class);
+    Py_VISIT(state->handshake_error);
+    Py_VISIT(state->frame_error);
+    Py_VISIT(state->incomplete_frame);
+    Py_VISIT(state->frame_class);
+    Py_VISIT(state->opcodes);
     return 0;
 }
 
@@ -71,15 +100,23 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->struct_iterator_type);
     Py_CLEAR(state->struct_cache);
     Py_CLEAR(state->struct_error);
+    Py_CLEAR(state->sha1_type);
     Py_CLEAR(state->connection_closed);
     Py_CLEAR(state->log_handler_error);
     Py_CLEAR(state->log_call_error);
     Py_CLEAR(state->headers_class);
+    Py_CLEAR(state->handshake_error);
+    Py_CLEAR(state->frame_error);
+    Py_CLEAR(state->incomplete_frame);
+    Py_CLEAR(state->frame_class);
+    Py_CLEAR(state->opcodes);
     return 0;
 }
 
 static void module_free(void *module) {
+    struct ws_state *state = PyModule_GetState(module);
     module_clear(module);
+    ws_sha1_fini(&state->sha1_start);
 }
 
 PyDoc_STRVAR(module_doc,

@@ -6,7 +6,10 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-/* Every member is owned; set by the module's exec. */
+#include "sha1.h"
+#include "simd.h"
+
+/* Every object is owned; set by the module's exec. */
 struct ws_state {
     PyTypeObject *server_type;
     PyTypeObject *conn_type;
@@ -14,12 +17,20 @@ struct ws_state {
     PyTypeObject *timer_type;
     PyTypeObject *struct_type;
     PyTypeObject *struct_iterator_type;
-    PyObject *struct_cache;      /* dict: format to Struct, for the functions */
-    PyObject *struct_error;      /* wspy.errors.StructError */
+    PyObject *struct_cache; /* dict: format to Struct, for the functions */
+    PyObject *struct_error; /* wspy.errors.StructError */
+    PyTypeObject *sha1_type;
     PyObject *connection_closed; /* wspy.errors.ConnectionClosed(code, reason) */
     PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc) */
     PyObject *log_call_error;    /* wspy.errors.log_call_error(timer, exc) */
     PyObject *headers_class;     /* wspy.headers.Headers(list of (name, value)) */
+    PyObject *handshake_error;   /* wspy.errors.HandshakeError(status, detail, head_only) */
+    PyObject *frame_error;       /* wspy.errors.FrameError(text) */
+    PyObject *incomplete_frame;  /* wspy.errors.IncompleteFrame(text, needed) */
+    PyObject *frame_class;       /* wspy.frame.Frame, a tuple */
+    PyObject *opcodes;           /* a tuple of wspy.frame.Opcode, None for those reserved */
+    struct ws_sha1 sha1_start; /* of no bytes, to be copied; its ctx is NULL if there is no SHA-1 */
+    enum ws_simd simd;         /* for what belongs to no server */
 };
 
 #endif
