@@ -49,7 +49,7 @@ static void plain_request(struct ws_conn *c, const struct ws_http_head *head) {
     } else {
         /* RFC 9110 section 15.5.22: the server "refuses to perform the request using the current
          * protocol". */
-        refuse(c, 426, "a WebSocket handshake is needed here", head_only);
+        refuse(c, 426, WS_HANDSHAKE_NEEDED, head_only);
     }
 }
 

@@ -78,9 +78,7 @@ static void on_peer_close(struct ws_conn *c, const struct ws_event *ev) {
 
 static void on_fail(struct ws_conn *c, const struct ws_event *ev) {
     struct ws_slice why = {(const char *)ev->data, ev->len};
-    ws_conn_set_kind(c, ev->code == 1008 || ev->code == 1009 ? WS_CLOSE_LIMIT
-                        : ev->code == 1011                   ? WS_CLOSE_ERROR
-                                                             : WS_CLOSE_PROTOCOL);
+    ws_conn_set_kind(c, ws_close_kind_of_failure(ev->code));
     ws_tick_log(c->tick, WS_LINE_PROTOCOL, WS_LOG_INFO, "connection %llu closed with %u: %.*s",
                 (unsigned long long)c->node.id, ev->code, (int)why.len, why.data ? why.data : "");
     ws_conn_send_close(c, ev->code, why);

@@ -515,9 +515,30 @@ static int reject(const char **detail, const char *text) {
     return WS_ERR_SYNTAX;
 }
 
-/* RFC 6455 4.1, "Once the client's opening handshake has been sent": items 1 to 6. */
+/* Item 6: a subprotocol "that was not present in the client's handshake" fails the connection. */
+static int verify_subprotocol(const struct ws_http_head *head, const struct ws_names *offered,
+                              struct ws_slice *agreed, const char **detail) {
+    struct ws_slice value;
+    int found = ws_http_head_get(head, "Sec-WebSocket-Protocol", &value);
+    if (found == 0) return 0;
+    size_t i = found == 1 ? prefer(offered, value, offered->n) : offered->n;
+    if (i == offered->n)
+        return reject(detail, "the answer names a subprotocol that was not offered");
+    *agreed = offered->items[i];
+    return 0;
+}
+
 int ws_handshake_verify(const struct ws_http_head *head, const uint8_t key[16],
                         const char **detail) {
+    static const struct ws_names none;
+    struct ws_slice agreed;
+    return ws_handshake_verify_offer(head, key, &none, &agreed, detail);
+}
+
+/* RFC 6455 4.1, "Once the client's opening handshake has been sent": items 1 to 6. */
+int ws_handshake_verify_offer(const struct ws_http_head *head, const uint8_t key[16],
+                              const struct ws_names *offered, struct ws_slice *agreed,
+                              const char **detail) {
     char text[WS_BASE64_SIZE(16)], accept[WS_HANDSHAKE_ACCEPT_SIZE];
     struct ws_slice value;
     if (head->status != 101) return reject(detail, "the status of the answer is not 101");
@@ -535,11 +556,9 @@ int ws_handshake_verify(const struct ws_http_head *head, const uint8_t key[16],
     }
     if (value.len != sizeof accept || memcmp(value.data, accept, sizeof accept) != 0)
         return reject(detail, "the Sec-WebSocket-Accept of the answer is wrong");
-    /* Items 5 and 6: an extension or a subprotocol "that was not present in the client's
-     * handshake". */
+    *agreed = (struct ws_slice){"", 0};
+    /* Item 5: an extension "that was not present in the client's handshake". */
     if (ws_http_head_get(head, "Sec-WebSocket-Extensions", &value) != 0)
         return reject(detail, "the answer names an extension that was not offered");
-    if (ws_http_head_get(head, "Sec-WebSocket-Protocol", &value) != 0)
-        return reject(detail, "the answer names a subprotocol that was not offered");
-    return 0;
+    return verify_subprotocol(head, offered, agreed, detail);
 }

@@ -80,6 +80,9 @@ int ws_handshake_read(struct ws_handshake *h, struct ws_http_head *head,
 
 /* 4.2.1 item 5: is it 16 bytes in base64? */
 bool ws_handshake_key_is_valid(struct ws_slice key);
+/* The detail of the 426 for a PLAIN request where nothing else is served. */
+#define WS_HANDSHAKE_NEEDED "a WebSocket handshake is needed here"
+
 /* Writes Sec-WebSocket-Accept for a key. 0 or an error of ws_sha1_digest. */
 int ws_handshake_accept(char out[WS_HANDSHAKE_ACCEPT_SIZE], const char *key, size_t len);
 
@@ -108,5 +111,10 @@ int ws_handshake_request(char *out, size_t cap, const char *host, const char *ta
  * Sec-WebSocket-Accept of the right value, no extension and no subprotocol (none was offered). */
 int ws_handshake_verify(const struct ws_http_head *head, const uint8_t key[16],
                         const char **detail);
+/* The same for a request that offered these subprotocols (it named no extension either): one that
+ * the answer agrees on is in *agreed, as it stands in the list; empty: none. */
+int ws_handshake_verify_offer(const struct ws_http_head *head, const uint8_t key[16],
+                              const struct ws_names *offered, struct ws_slice *agreed,
+                              const char **detail);
 
 #endif

@@ -123,6 +123,11 @@ enum ws_close_kind {
 /* "peer", "local", "error", "eof", "reset", "protocol", "limit", "backlog", "shutdown",
  * "ping-timeout", "idle", "stall"; NULL for NONE. */
 const char *ws_close_kind_name(enum ws_close_kind kind);
+/* Of a connection that failed, by the code that it is closed with. */
+static inline enum ws_close_kind ws_close_kind_of_failure(uint16_t code) {
+    if (code == 1008 || code == 1009) return WS_CLOSE_LIMIT;
+    return code == 1011 ? WS_CLOSE_ERROR : WS_CLOSE_PROTOCOL;
+}
 
 #define WS_CLOSE_REASON_MAX 123
 #define WS_PING_MAX 125

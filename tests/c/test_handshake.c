@@ -741,6 +741,40 @@ static void test_verify(void) {
     }
 }
 
+static int verify_offer(const char *fields, const struct ws_names *offered,
+                        struct ws_slice *agreed) {
+    char text[512];
+    struct ws_http_head head;
+    const char *detail = NULL;
+    int len = snprintf(text, sizeof text, SWITCHING UPGRADE ACCEPT_FIELD "%s\r\n", fields);
+    parse(&head, WS_HTTP_RESPONSE, text, (size_t)len);
+    int result = ws_handshake_verify_offer(&head, KEY_BYTES, offered, agreed, &detail);
+    CHECK_EQ(result < 0, detail != NULL);
+    return result;
+}
+
+/* RFC 6455 4.1 item 6: one of those that were offered, or none. */
+static void test_verify_offer(void) {
+    static const struct ws_slice items[] = {{"chat", 4}, {"superchat", 9}};
+    const struct ws_names offered = {items, 2}, none = {NULL, 0};
+    struct ws_slice agreed;
+    CHECK_EQ(verify_offer("", &offered, &agreed), 0);
+    CHECK_EQ(agreed.len, 0);
+    CHECK_EQ(verify_offer("sec-websocket-protocol:superchat\r\n", &offered, &agreed), 0);
+    CHECK(agreed.data == items[1].data && agreed.len == 9);
+    static const char *const refused[] = {
+        "Sec-WebSocket-Protocol: x\r\n",
+        "Sec-WebSocket-Protocol: CHAT\r\n",
+        "Sec-WebSocket-Protocol:\r\n",
+        "Sec-WebSocket-Protocol: chat, superchat\r\n",
+        "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        CHECK_EQ(verify_offer(refused[i], &offered, &agreed), WS_ERR_SYNTAX);
+        CHECK_EQ(verify_offer(refused[i], &none, &agreed), WS_ERR_SYNTAX);
+    }
+}
+
 static void test_round_trip(void) {
     for (unsigned seed = 0; seed < 256; seed++) {
         uint8_t key[16];
@@ -854,6 +888,7 @@ int main(void) {
     RUN(test_request);
     RUN(test_request_splitting_refused);
     RUN(test_verify);
+    RUN(test_verify_offer);
     RUN(test_round_trip);
     RUN(test_read_upgrade);
     RUN(test_read_refused);
