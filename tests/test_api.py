@@ -19,6 +19,9 @@ CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "d
               "id", "is_open", "latency", "pack", "path", "ping", "publish", "query", "remote_address",
               "send", "send_json", "sent_close", "server", "stream", "subprotocol", "subscribe",
               "topics", "unsubscribe"]  # fmt: skip
+PROTOCOL = ["accept", "close", "close_code", "close_kind", "close_reason", "data_to_send", "is_open",
+            "opened", "ping", "receive", "receive_eof", "reject", "role", "send", "sent_close",
+            "should_close", "state", "subprotocol"]  # fmt: skip
 
 
 def test_names_of_the_package() -> None:
@@ -26,6 +29,7 @@ def test_names_of_the_package() -> None:
         "Connection",
         "ConnectionClosed",
         "Headers",
+        "Protocol",
         "Server",
         "ServerThread",
         "Stream",
@@ -53,6 +57,7 @@ def test_names_of_the_package() -> None:
         (wspy.Connection, CONNECTION),
         (wspy.Stream, ["write"]),
         (wspy.Timer, ["active", "cancel"]),
+        (wspy.Protocol, PROTOCOL),
     ],
 )
 def test_names_of_a_type(kind: type, names: list[str]) -> None:
@@ -68,6 +73,8 @@ def test_names_of_a_type(kind: type, names: list[str]) -> None:
         wspy.Timer,
         wspy.ConnectionClosed,
         wspy.Headers,
+        wspy.Protocol,
+        _core.Protocol,
     ],
 )
 def test_everything_public_has_a_docstring(kind: type) -> None:
@@ -116,6 +123,12 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
         (_core.Server.call_later, "($self, seconds, function, /, *args)"),
         (_core.Server.every, "($self, seconds, function, /, *args)"),
         (wspy.Timer.cancel, "($self, /)"),
+        (_core.Protocol.receive, "($self, data, /)"),
+        (_core.Protocol.receive_eof, "($self, /)"),
+        (_core.Protocol.send, "($self, data, /, *, fin=True)"),
+        (_core.Protocol.ping, "($self, data=b'', /)"),
+        (_core.Protocol.close, "($self, /, code=1000, reason='')"),
+        (_core.Protocol.data_to_send, "($self, /)"),
     ],
 )
 def test_signatures(function: object, signature: str) -> None:

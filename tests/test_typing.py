@@ -108,3 +108,37 @@ def test_the_byte_tools_are_checked(tmp_path: Path) -> None:
         "bytes", "bytes", "int", "wspy.frame.Opcode", "bytes | None",
         "tuple[str, ...]", "bytes", "bytes",
     ]  # fmt: skip
+
+
+def test_the_events_are_checked(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import wspy\n"
+        "from wspy.events import Close, Event, Message, Open, Ping, Pong, Rejected, Request\n"
+        "protocol = wspy.Protocol('client', url='ws://a/')\n"
+        "def take(event: Event) -> str | bytes | int:\n"
+        "    match event:\n"
+        "        case Message(data):\n"
+        "            return data\n"
+        "        case Close(code) | Rejected(int(code)):\n"
+        "            return code\n"
+        "        case Open() | Request() | Rejected():\n"
+        "            return event.headers.get('a', '')\n"
+        "        case Ping(data) | Pong(data):\n"
+        "            return data\n"
+        "for event in protocol.receive(b''):\n"
+        "    reveal_type(event)\n"
+        "    event.data\n"
+        "wspy.Protocol('peer')\n"
+        "protocol.receive('text')\n"
+        "protocol.send(5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = [line.split(":", 1)[1] for line in done.stdout.splitlines() if "program.py" in line]
+    wrong = [line for line in lines if " error: " in line and "union-attr" not in line]
+    assert [line.split(":")[0] for line in wrong] == ["17", "18", "19"], done.stdout
+    assert {line.split(":")[0] for line in lines if "union-attr" in line} == {"16"}, done.stdout
+    assert any("Message" in line and "Rejected" in line for line in lines if line[:3] == "15:")

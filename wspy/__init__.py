@@ -27,6 +27,7 @@ from ._core import (
 )
 from .errors import ConnectionClosed, StructError
 from .headers import Headers
+from .protocol import Protocol
 from .server import Server
 from .thread import ServerThread
 
@@ -34,6 +35,7 @@ __all__ = [
     "Connection",
     "ConnectionClosed",
     "Headers",
+    "Protocol",
     "Server",
     "ServerThread",
     "Stream",

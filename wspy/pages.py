@@ -52,20 +52,20 @@ def make_body(body: str | bytes, content_type: str | None) -> tuple[bytes, str]:
     return data, content_type
 
 
-def make_fields(headers: Mapping[str, str]) -> str:
-    """The header lines, each with its CRLF."""
+def make_fields(headers: Mapping[str, str], reserved: Mapping[str, str] = RESERVED) -> str:
+    """The header lines, each with its CRLF. ``reserved``: names that may not stand there, and why."""
     if not isinstance(headers, Mapping):
         raise TypeError(f"headers must be a mapping, not {type(headers).__name__}")
-    return "".join(make_field(name, value) for name, value in headers.items())
+    return "".join(make_field(name, value, reserved) for name, value in headers.items())
 
 
-def make_field(name: str, value: str) -> str:
+def make_field(name: str, value: str, reserved: Mapping[str, str]) -> str:
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError(f"headers must have str names and values, not {name!r}: {value!r}")
     if not TOKEN.fullmatch(name):
         raise ValueError(f"headers has a name that is no token: {name!r}")
-    if name.lower() in RESERVED:
-        raise ValueError(f"headers must not have {name}: {RESERVED[name.lower()]}")
+    if name.lower() in reserved:
+        raise ValueError(f"headers must not have {name}: {reserved[name.lower()]}")
     if not VALUE.fullmatch(value):
         raise ValueError(f"headers has a value with a character that may not stand there: {name}")
     return f"{name}: {value}\r\n"

@@ -444,21 +444,31 @@ static int refuse_unknown(PyObject *dict) {
     return -1;
 }
 
-int ws_convert_options_init(struct ws_options *options, PyObject *dict) {
+static int read_options(struct ws_options *options, PyObject *dict, bool all) {
+    Py_ssize_t n = 0;
     ws_options_init(options);
     options->origins = options->hosts = (struct ws_allow_list){.mode = WS_ALLOW_DEFAULT};
     options->subprotocols = (struct ws_names){0};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(options_table); i++) {
         PyObject *value = PyDict_GetItemString(dict, options_table[i].name); /* borrowed */
+        if (!value && !all) continue;
         if (!value) {
             PyErr_Format(PyExc_TypeError, "missing option %s", options_table[i].name);
             return -1;
         }
         if (read_option(&options_table[i], value, options) < 0) return -1;
+        n++;
     }
-    /* Every row was found: a dict of another size has keys besides. */
-    Py_ssize_t n = (Py_ssize_t)Py_ARRAY_LENGTH(options_table);
+    /* A dict of another size than the rows that were found has keys besides. */
     return PyDict_Size(dict) == n ? 0 : refuse_unknown(dict);
+}
+
+int ws_convert_options_init(struct ws_options *options, PyObject *dict) {
+    return read_options(options, dict, true);
+}
+
+int ws_convert_some_options_init(struct ws_options *options, PyObject *dict) {
+    return read_options(options, dict, false);
 }
 
 void ws_convert_options_fini(struct ws_options *options) {

@@ -50,6 +50,8 @@ int ws_convert_arguments(const char *method, const char *const *names, Py_ssize_
 /* Reads the dict of validated options (see Server.__init__). Its lists point into the dict's
  * strings, which must live until fini; fini is to be called in every case. */
 int ws_convert_options_init(struct ws_options *options, PyObject *dict);
+/* The same of a dict that may leave some out: they keep their defaults. */
+int ws_convert_some_options_init(struct ws_options *options, PyObject *dict);
 void ws_convert_options_fini(struct ws_options *options);
 /* The same of origins, hosts and subprotocols alone. */
 int ws_convert_rules_init(struct ws_handshake_rules *rules, PyObject *origins, PyObject *hosts,

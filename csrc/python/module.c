@@ -2,6 +2,8 @@
 #include "conn_type.h"
 #include "frames_functions.h"
 #include "handshake_functions.h"
+#include "protocol_events.h"
+#include "protocol_type.h"
 #include "server_type.h"
 #include "sha1_type.h"
 #include "state.h"
@@ -64,6 +66,9 @@ static int module_exec(PyObject *module) {
     if (!state->struct_type || PyModule_AddType(module, state->struct_type) < 0) return -1;
     state->struct_iterator_type = (PyTypeObject *)ws_struct_type_new_iterator(module);
     if (!state->struct_iterator_type) return -1;
+    if (ws_protocol_events_load(state) < 0) return -1;
+    state->protocol_type = (PyTypeObject *)ws_protocol_type_new(module);
+    if (!state->protocol_type || PyModule_AddType(module, state->protocol_type) < 0) return -1;
     return add_tools(module, state);
 }
 
@@ -78,6 +83,11 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->struct_cache);
     Py_VISIT(state->struct_error);
     Py_VISIT(state->sha1_type);
+    Py_VISIT(state->protocol_type);
+    for (int i = 0; i < WS_PROTOCOL_EVENTS; i++) {
+        Py_VISIT(state->protocol_events[i]);
+        Py_VISIT(state->protocol_fields[i]);
+    }
     Py_VISIT(state->connection_closed);
     Py_VISIT(state->log_handler_error);
     Py_VISIT(state->log_call_error);
@@ -101,6 +111,11 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->struct_cache);
     Py_CLEAR(state->struct_error);
     Py_CLEAR(state->sha1_type);
+    Py_CLEAR(state->protocol_type);
+    for (int i = 0; i < WS_PROTOCOL_EVENTS; i++) {
+        Py_CLEAR(state->protocol_events[i]);
+        Py_CLEAR(state->protocol_fields[i]);
+    }
     Py_CLEAR(state->connection_closed);
     Py_CLEAR(state->log_handler_error);
     Py_CLEAR(state->log_call_error);

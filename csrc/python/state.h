@@ -9,6 +9,9 @@
 #include "sha1.h"
 #include "simd.h"
 
+/* The classes of wspy.events, in the order of enum ws_endpoint_kind. */
+enum { WS_PROTOCOL_EVENTS = 7 };
+
 /* Every object is owned; set by the module's exec. */
 struct ws_state {
     PyTypeObject *server_type;
@@ -20,7 +23,10 @@ struct ws_state {
     PyObject *struct_cache; /* dict: format to Struct, for the functions */
     PyObject *struct_error; /* wspy.errors.StructError */
     PyTypeObject *sha1_type;
-    PyObject *connection_closed; /* wspy.errors.ConnectionClosed(code, reason) */
+    PyTypeObject *protocol_type;
+    PyTypeObject *protocol_events[WS_PROTOCOL_EVENTS];
+    PyObject *protocol_fields[WS_PROTOCOL_EVENTS]; /* the names of their fields, a tuple each */
+    PyObject *connection_closed;                   /* wspy.errors.ConnectionClosed(code, reason) */
     PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc) */
     PyObject *log_call_error;    /* wspy.errors.log_call_error(timer, exc) */
     PyObject *headers_class;     /* wspy.headers.Headers(list of (name, value)) */
