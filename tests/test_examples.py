@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support import ROOT, STRATEGIES, connect_when_up, finish, read_line, script
+from conftest import Servers
+from support import ROOT, STRATEGIES, connect_when_up, finish, frame, read_line, script
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as connect_sync
+from websockets.sync.server import ServerConnection, serve
 
 from wspy.options import Strategy
 
@@ -109,3 +112,93 @@ def test_ticker(strategy: Strategy) -> None:
         process.send_signal(signal.SIGTERM)
         code, _, err = finish(process)
         assert (code, err) == (0, "")
+
+
+# As RUN, of one that has asyncio listen.
+RUN_ASYNCIO = """
+import asyncio, runpy, sys
+
+Loop = asyncio.base_events.BaseEventLoop
+create_server = Loop.create_server
+
+def create(self, factory, host, port):
+    assert port == 8000
+    return create_server(self, factory, host, 0)
+
+Loop.create_server = create
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def test_protocol_asyncio() -> None:
+    with script(RUN_ASYNCIO, str(ROOT / "examples" / "protocol_asyncio.py")) as process:
+        line = read_line(process)
+        url = line.removeprefix("echo server on ").removesuffix(", Ctrl-C ends")
+        with connect_sync(url) as client, connect_sync(url) as other:
+            for message in ("hello", b"\x00\xff", "", "é" * 500_000, b"x" * 1_000_000):
+                client.send(message)
+                assert client.recv(timeout=10) == message
+            other.send("hello")
+            assert other.recv(timeout=10) == "hello"
+            client.close(3000, "bye")
+            assert client.close_code == 3000
+        with connect_when_up(url) as broken:  # a client that breaks a rule, and is closed
+            broken.send_raw(b"\xff\xff")
+            assert broken.expect_close() == (1002, "a reserved bit is set")
+            broken.expect_end()
+        with connect_when_up(url, host="evil.example", handshake=False) as stranger:
+            stranger.send_raw(stranger.request())
+            assert stranger.response().status == 421
+        with connect_when_up(url) as greedy:  # asks, and reads no answer for a while
+            greedy.send_raw(*(frame(2, bytes(100_000)) for _ in range(50)))
+            for _ in range(50):
+                assert greedy.receive() == bytes(100_000)
+        process.send_signal(signal.SIGINT)
+        code, _, err = finish(process)
+        assert (code, err) == (0, "")
+
+
+RUN_CLIENT = """
+import runpy, sys
+
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_client(*messages: str) -> tuple[int, str, str]:
+    path = str(ROOT / "examples" / "protocol_blocking.py")
+    with script(RUN_CLIENT, path, *messages) as process:
+        return finish(process)
+
+
+def test_protocol_blocking(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = servers.run(on_message=lambda conn, message: conn.send(message))
+    monkeypatch.setenv("URL", server.url + "room?a=b")
+    assert run_client("one", "zwei ö", "x" * 10_000) == (
+        0, f"one\nzwei ö\n{'x' * 10_000}\nclosed: 1000 \n", ""
+    )  # fmt: skip
+    assert run_client() == (0, "hello\nclosed: 1000 \n", "")
+
+
+def test_protocol_blocking_and_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def echo(connection: ServerConnection) -> None:
+        for message in connection:
+            connection.send(message)
+
+    with serve(echo, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.socket.getsockname()[1]
+        monkeypatch.setenv("URL", f"ws://127.0.0.1:{port}/")
+        assert run_client("one", "two") == (0, "one\ntwo\nclosed: 1000 \n", "")
+        server.shutdown()
+        thread.join()
+
+
+def test_protocol_blocking_refused(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = servers.run(hosts=["elsewhere.example"])
+    monkeypatch.setenv("URL", server.url)
+    code, out, err = run_client()
+    assert (code, out) == (1, "")
+    assert err == f"{server.url} answers 421: the status of the answer is not 101\n"
