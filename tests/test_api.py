@@ -30,6 +30,13 @@ def test_names_of_the_package() -> None:
         "ConnectionClosed",
         "Headers",
         "Protocol",
+        "POLLERR",
+        "POLLHUP",
+        "POLLIN",
+        "POLLNVAL",
+        "POLLOUT",
+        "POLLPRI",
+        "Poller",
         "Server",
         "ServerThread",
         "Stream",
@@ -58,6 +65,10 @@ def test_names_of_the_package() -> None:
         (wspy.Stream, ["write"]),
         (wspy.Timer, ["active", "cancel"]),
         (wspy.Protocol, PROTOCOL),
+        (
+            wspy.Poller,
+            ["close", "closed", "fileno", "modify", "poll", "register", "strategy", "unregister"],
+        ),
     ],
 )
 def test_names_of_a_type(kind: type, names: list[str]) -> None:
@@ -71,6 +82,7 @@ def test_names_of_a_type(kind: type, names: list[str]) -> None:
         wspy.Connection,
         wspy.Stream,
         wspy.Timer,
+        wspy.Poller,
         wspy.ConnectionClosed,
         wspy.Headers,
         wspy.Protocol,
@@ -129,6 +141,12 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
         (_core.Protocol.ping, "($self, data=b'', /)"),
         (_core.Protocol.close, "($self, /, code=1000, reason='')"),
         (_core.Protocol.data_to_send, "($self, /)"),
+        (wspy.Poller.register, "($self, fd, mask, /)"),
+        (wspy.Poller.modify, "($self, fd, mask, /)"),
+        (wspy.Poller.unregister, "($self, fd, /)"),
+        (wspy.Poller.poll, "($self, /, timeout=None)"),
+        (wspy.Poller.fileno, "($self, /)"),
+        (wspy.Poller.close, "($self, /)"),
     ],
 )
 def test_signatures(function: object, signature: str) -> None:

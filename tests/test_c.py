@@ -79,7 +79,7 @@ def test_program(source: Path, asan_objects: list[Path], tmp_path: Path) -> None
     check_program(source, ASAN, asan_objects, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["test_mailbox", "test_msg", "test_loop_threads"])
+@pytest.mark.parametrize("name", ["test_mailbox", "test_msg", "test_loop_threads", "test_pollset"])
 def test_program_threads(name: str, tsan_objects: list[Path], tmp_path: Path) -> None:
     check_program(ROOT / "tests" / "c" / f"{name}.c", TSAN, tsan_objects, tmp_path)
 

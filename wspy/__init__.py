@@ -13,7 +13,14 @@ A program makes a ``Server``, gives it handlers and runs it::
 
 from . import frames, handshake
 from ._core import (
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLNVAL,
+    POLLOUT,
+    POLLPRI,
     Connection,
+    Poller,
     Stream,
     Struct,
     Timer,
@@ -32,9 +39,16 @@ from .server import Server
 from .thread import ServerThread
 
 __all__ = [
+    "POLLERR",
+    "POLLHUP",
+    "POLLIN",
+    "POLLNVAL",
+    "POLLOUT",
+    "POLLPRI",
     "Connection",
     "ConnectionClosed",
     "Headers",
+    "Poller",
     "Protocol",
     "Server",
     "ServerThread",

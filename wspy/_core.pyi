@@ -1,16 +1,26 @@
 # The types of the extension module; the docstrings are in csrc/python.
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Literal, SupportsIndex, final
+from typing import Any, Final, Literal, SupportsIndex, final
 
+from _typeshed import FileDescriptorLike
 from typing_extensions import Buffer, Self, TypeVarTuple, Unpack, disjoint_base
 
-from .frame import Frame
 from .events import Event, Open
+from .frame import Frame
 from .headers import Headers
+from .options import Strategy
 from .server import Server as _PublicServer
 
 _Args = TypeVarTuple("_Args")
+
+# The numbers of select.poll.
+POLLIN: Final[int]
+POLLPRI: Final[int]
+POLLOUT: Final[int]
+POLLERR: Final[int]
+POLLHUP: Final[int]
+POLLNVAL: Final[int]
 
 @final
 class Connection:
@@ -79,6 +89,28 @@ class Timer:
     @property
     def active(self) -> bool: ...
     def cancel(self) -> None: ...
+
+@final
+class Poller:
+    def __new__(cls, strategy: Strategy = "auto") -> Self: ...
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def closed(self) -> bool: ...
+    def register(self, fd: FileDescriptorLike, mask: int, /) -> None: ...
+    def modify(self, fd: FileDescriptorLike, mask: int, /) -> None: ...
+    def unregister(self, fd: FileDescriptorLike, /) -> None: ...
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
 
 @disjoint_base
 class Struct:

@@ -295,9 +295,9 @@ static void resume(struct ws_loop *l, struct ws_conn *c) {
 
 static void serve_conn(struct ws_conn *c, uint32_t events) {
     if (c->state == WS_CONN_DEAD) return;
-    if (events & (WS_POLL_OUT | WS_POLL_HUP)) ws_conn_touch(c);
-    if (events & WS_POLL_HUP && !(ws_conn_interest(c) & WS_POLL_IN)) ws_conn_hangup(c);
-    else if (events & (WS_POLL_IN | WS_POLL_HUP)) ws_conn_read(c);
+    if (events & (WS_POLL_OUT | WS_POLL_BROKEN)) ws_conn_touch(c);
+    if (events & WS_POLL_BROKEN && !(ws_conn_interest(c) & WS_POLL_IN)) ws_conn_hangup(c);
+    else if (events & (WS_POLL_IN | WS_POLL_BROKEN)) ws_conn_read(c);
 }
 
 static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {

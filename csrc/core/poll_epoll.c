@@ -11,6 +11,11 @@
 
 #include "err.h"
 
+_Static_assert((int)WS_POLL_IN == (int)EPOLLIN && (int)WS_POLL_PRI == (int)EPOLLPRI &&
+                   (int)WS_POLL_OUT == (int)EPOLLOUT && (int)WS_POLL_ERR == (int)EPOLLERR &&
+                   (int)WS_POLL_HUP == (int)EPOLLHUP,
+               "epoll has other numbers than poll");
+
 #define BATCH 512 /* one wait reports no more than this */
 
 struct state {
@@ -40,9 +45,7 @@ static void fini(struct ws_poller *p) {
 }
 
 static int control(const struct ws_poller *p, int op, int fd, uint32_t events, uint64_t data) {
-    struct epoll_event e = {.data.u64 = data};
-    if (events & WS_POLL_IN) e.events |= EPOLLIN;
-    if (events & WS_POLL_OUT) e.events |= EPOLLOUT;
+    struct epoll_event e = {.events = events & WS_POLL_WANTED, .data.u64 = data};
     return epoll_ctl(p->fd, op, fd, &e);
 }
 
@@ -58,18 +61,15 @@ static int mod(struct ws_poller *p, int fd, uint32_t events, uint64_t data) {
     return errno == ENOENT || errno == EBADF ? WS_ERR_ARGUMENT : WS_ERR_SYSTEM;
 }
 
-static void del(struct ws_poller *p, int fd) {
-    /* Linux before 2.6.9 wanted an event here, so one is passed. Not watched or not open: nothing
-     * to do. */
-    control(p, EPOLL_CTL_DEL, fd, 0, 0);
+static bool del(struct ws_poller *p, int fd) {
+    /* Linux before 2.6.9 wanted an event here, so one is passed. */
+    return control(p, EPOLL_CTL_DEL, fd, 0, 0) == 0;
 }
 
-static uint32_t translate(uint32_t events) {
-    uint32_t out = 0;
-    if (events & EPOLLIN) out |= WS_POLL_IN;
-    if (events & EPOLLOUT) out |= WS_POLL_OUT;
-    if (events & (EPOLLHUP | EPOLLERR)) out |= WS_POLL_HUP;
-    return out;
+static bool has(struct ws_poller *p, int fd) {
+    if (control(p, EPOLL_CTL_ADD, fd, 0, 0) < 0) return errno == EEXIST;
+    control(p, EPOLL_CTL_DEL, fd, 0, 0);
+    return false;
 }
 
 static int wait_ready(struct ws_poller *p, struct ws_poller_ready *ready, size_t n,
@@ -80,11 +80,12 @@ static int wait_ready(struct ws_poller *p, struct ws_poller_ready *ready, size_t
     if (got < 0) return errno == EINTR ? 0 : WS_ERR_SYSTEM;
     for (int i = 0; i < got; i++) {
         ready[i].data = s->events[i].data.u64;
-        ready[i].events = translate(s->events[i].events);
+        ready[i].events = s->events[i].events & WS_POLL_ALL;
     }
     return got;
 }
 
-const struct ws_poller_ops ws_poll_epoll_ops = {"epoll", init, fini, add, mod, del, wait_ready};
+const struct ws_poller_ops ws_poll_epoll_ops = {"epoll", init, fini, add,
+                                                mod,     del,  has,  wait_ready};
 
 #endif

@@ -2,13 +2,11 @@
  * table from descriptor to place, so that add, mod and del are O(1); wait is O(descriptors), as
  * poll itself is.
  *
- * Does not notice that a descriptor was closed while watched, except by POLLNVAL, which is
- * reported as HUP. */
+ * Does not notice that a descriptor was closed while watched, except by NVAL. */
 #include "poller.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
 
 #include "err.h"
@@ -76,8 +74,7 @@ static size_t find(const struct state *s, int fd) {
 }
 
 static void set(struct state *s, size_t at, int fd, uint32_t events, uint64_t data) {
-    int wanted = (events & WS_POLL_IN ? POLLIN : 0) | (events & WS_POLL_OUT ? POLLOUT : 0);
-    s->fds[at] = (struct pollfd){.fd = fd, .events = (short)wanted};
+    s->fds[at] = (struct pollfd){.fd = fd, .events = (short)(events & WS_POLL_WANTED)};
     s->data[at] = data;
 }
 
@@ -102,24 +99,21 @@ static int mod(struct ws_poller *p, int fd, uint32_t events, uint64_t data) {
     return 0;
 }
 
-static void del(struct ws_poller *p, int fd) {
+static bool del(struct ws_poller *p, int fd) {
     struct state *s = p->state;
     size_t at = find(s, fd);
-    if (at == NOT_WATCHED) return;
+    if (at == NOT_WATCHED) return false;
     s->place[fd] = NOT_WATCHED;
     size_t last = --s->n;
-    if (at == last) return;
+    if (at == last) return true;
     s->fds[at] = s->fds[last];
     s->data[at] = s->data[last];
     s->place[s->fds[at].fd] = at;
+    return true;
 }
 
-static uint32_t translate(int events) {
-    uint32_t out = 0;
-    if (events & POLLIN) out |= WS_POLL_IN;
-    if (events & POLLOUT) out |= WS_POLL_OUT;
-    if (events & (POLLHUP | POLLERR | POLLNVAL)) out |= WS_POLL_HUP;
-    return out;
+static bool has(struct ws_poller *p, int fd) {
+    return find(p->state, fd) != NOT_WATCHED;
 }
 
 /* Looks from where the last wait stopped, all the way round: so with more ready than n all get
@@ -128,7 +122,7 @@ static size_t collect(struct state *s, size_t n_ready, struct ws_poller_ready *r
     size_t got = 0, at = s->start < s->n ? s->start : 0;
     if (n > n_ready) n = n_ready;
     for (size_t seen = 0; seen < s->n && got < n; seen++) {
-        uint32_t events = translate(s->fds[at].revents);
+        uint32_t events = (uint32_t)s->fds[at].revents & WS_POLL_ALL;
         if (events) ready[got++] = (struct ws_poller_ready){.data = s->data[at], .events = events};
         if (++at == s->n) at = 0;
     }
@@ -146,4 +140,4 @@ static int wait_ready(struct ws_poller *p, struct ws_poller_ready *ready, size_t
     return (int)collect(s, (size_t)n_ready, ready, n);
 }
 
-const struct ws_poller_ops ws_poll_poll_ops = {"poll", init, fini, add, mod, del, wait_ready};
+const struct ws_poller_ops ws_poll_poll_ops = {"poll", init, fini, add, mod, del, has, wait_ready};

@@ -2,6 +2,7 @@
 #include "poller.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "err.h"
 
@@ -35,6 +36,19 @@ int ws_poller_init(struct ws_poller *p, enum ws_strategy strategy) {
     if (strategy != WS_STRATEGY_AUTO) return init_with(p, strategy);
     int err = init_with(p, WS_STRATEGY_EPOLL);
     return lacks_epoll(err) ? init_with(p, WS_STRATEGY_POLL) : err;
+}
+
+int ws_poller_check(int fd) {
+    struct stat status;
+    if (fstat(fd, &status) < 0) return WS_ERR_SYSTEM;
+    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) return 0;
+    errno = EPERM; /* as epoll says */
+    return WS_ERR_SYSTEM;
+}
+
+uint32_t ws_poller_look(int fd, uint32_t events) {
+    struct pollfd one = {.fd = fd, .events = (short)(events & WS_POLL_WANTED)};
+    return poll(&one, 1, 0) > 0 ? (uint32_t)one.revents & WS_POLL_ALL : 0;
 }
 
 void ws_poller_fini(struct ws_poller *p) {

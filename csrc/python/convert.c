@@ -319,6 +319,25 @@ static const char *const policies[] = {
     [WS_BACKLOG_DROP_OLDEST] = "drop-oldest",
 };
 
+int ws_convert_poll_mask(PyObject *value, uint32_t *out) {
+    if (!PyLong_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "mask must be an int, not %.100s", Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    int overflow;
+    long mask = PyLong_AsLongAndOverflow(value, &overflow);
+    if (mask == -1 && PyErr_Occurred()) return -1;
+    if (overflow || mask < 0 || mask & ~(long)WS_POLL_ALL) {
+        PyErr_Format(PyExc_ValueError,
+                     "mask must be of POLLIN, POLLPRI and POLLOUT (POLLERR, POLLHUP and POLLNVAL "
+                     "come unasked), not %R",
+                     value);
+        return -1;
+    }
+    *out = (uint32_t)mask;
+    return 0;
+}
+
 const char *ws_convert_strategy_name(enum ws_strategy strategy) {
     return strategies[strategy];
 }

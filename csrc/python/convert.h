@@ -60,6 +60,9 @@ void ws_convert_rules_fini(struct ws_handshake_rules *rules);
 /* "auto", "select", "poll", "epoll". */
 const char *ws_convert_strategy_name(enum ws_strategy strategy);
 
+/* What a descriptor is to be watched for, as register() and modify() take it: enum ws_poll. */
+int ws_convert_poll_mask(PyObject *value, uint32_t *out);
+
 /* A close code and its reason as close() takes them. The reason points into the str. */
 int ws_convert_close_code(PyObject *value, uint16_t *code);
 int ws_convert_close_reason(PyObject *value, struct ws_slice *reason);

@@ -4,6 +4,7 @@
 #include "handshake_functions.h"
 #include "protocol_events.h"
 #include "protocol_type.h"
+#include "poller_type.h"
 #include "server_type.h"
 #include "sha1_type.h"
 #include "state.h"
@@ -57,6 +58,9 @@ static int module_exec(PyObject *module) {
     if (!state->stream_type || PyModule_AddType(module, state->stream_type) < 0) return -1;
     state->timer_type = (PyTypeObject *)ws_timer_type_new(module);
     if (!state->timer_type || PyModule_AddType(module, state->timer_type) < 0) return -1;
+    state->poller_type = (PyTypeObject *)ws_poller_type_new(module);
+    if (!state->poller_type || PyModule_AddType(module, state->poller_type) < 0) return -1;
+    if (ws_poller_type_add_constants(module) < 0) return -1;
     state->server_type = (PyTypeObject *)ws_server_type_new(module);
     if (!state->server_type || PyModule_AddType(module, state->server_type) < 0) return -1;
     state->struct_error = import_from("wspy.errors", "StructError");
@@ -88,6 +92,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
         Py_VISIT(state->protocol_events[i]);
         Py_VISIT(state->protocol_fields[i]);
     }
+    Py_VISIT(state->poller_type);
     Py_VISIT(state->connection_closed);
     Py_VISIT(state->log_handler_error);
     Py_VISIT(state->log_call_error);
@@ -116,6 +121,7 @@ static int module_clear(PyObject *module) {
         Py_CLEAR(state->protocol_events[i]);
         Py_CLEAR(state->protocol_fields[i]);
     }
+    Py_CLEAR(state->poller_type);
     Py_CLEAR(state->connection_closed);
     Py_CLEAR(state->log_handler_error);
     Py_CLEAR(state->log_call_error);

@@ -20,6 +20,7 @@ struct ws_state {
     PyTypeObject *timer_type;
     PyTypeObject *struct_type;
     PyTypeObject *struct_iterator_type;
+    PyTypeObject *poller_type;
     PyObject *struct_cache; /* dict: format to Struct, for the functions */
     PyObject *struct_error; /* wspy.errors.StructError */
     PyTypeObject *sha1_type;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/select.h>
@@ -234,7 +235,7 @@ static void case_pipes(void) {
     del(fds[0]);
     close(fds[0]); /* an error for the writing end: nobody will read */
     CHECK_EQ(wait_n(4, WAIT_MS), 1);
-    CHECK_EQ(ready[0].events, is_select() ? WS_POLL_OUT : WS_POLL_OUT | WS_POLL_HUP);
+    CHECK_EQ(ready[0].events, is_select() ? WS_POLL_OUT : WS_POLL_OUT | WS_POLL_ERR);
     del(fds[1]);
     close(fds[1]);
 }
@@ -287,13 +288,13 @@ static void case_closed_while_watched(void) {
     if (is_select() || is_poll()) {
         CHECK_EQ(wait_n(4, WAIT_MS), 1);
         CHECK_EQ(ready[0].data, 1);
-        CHECK_EQ(ready[0].events, WS_POLL_HUP);
+        CHECK_EQ(ready[0].events, WS_POLL_NVAL);
     }
     put(good[1]);
     int n = wait_n(4, WAIT_MS);
     CHECK_EQ(n, is_poll() ? 2 : 1);
     for (int i = 0; i < n; i++) {
-        CHECK_EQ(ready[i].events, ready[i].data == 2 ? WS_POLL_IN : WS_POLL_HUP);
+        CHECK_EQ(ready[i].events, ready[i].data == 2 ? WS_POLL_IN : WS_POLL_NVAL);
         if (!is_poll()) CHECK_EQ(ready[i].data, 2);
     }
     del(bad[0]);
@@ -317,13 +318,69 @@ static void case_many_closed_while_watched(void) {
         int n = wait_n(3, WAIT_MS);
         CHECK(n >= 1 && n <= 3);
         for (int i = 0; i < n; i++) {
-            CHECK_EQ(ready[i].events, WS_POLL_HUP);
+            CHECK_EQ(ready[i].events, WS_POLL_NVAL);
             seen |= 1u << ready[i].data;
         }
     }
     CHECK_EQ(seen, 0x3ff);
     for (int i = 0; i < 10; i++) del(fds[i][0]);
     CHECK_EQ(wait_now(), 0);
+}
+
+/* A connected pair of TCP, the one kind of socket here with urgent data. */
+static void tcp_pair(int fds[2]) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    fds[1] = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_EQ(bind(listener, (struct sockaddr *)&at, len), 0);
+    CHECK_EQ(listen(listener, 1), 0);
+    CHECK_EQ(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    CHECK_EQ(connect(fds[1], (struct sockaddr *)&at, len), 0);
+    fds[0] = accept(listener, NULL, NULL);
+    close(listener);
+}
+
+static void case_urgent(void) {
+    int fds[2];
+    char c;
+    tcp_pair(fds);
+    CHECK_EQ(add(fds[0], WS_POLL_PRI | WS_POLL_IN, 1), 0);
+    CHECK_EQ(add(fds[1], WS_POLL_PRI, 2), 0);
+    CHECK_EQ(wait_now(), 0);
+    CHECK_EQ(send(fds[1], "!", 1, MSG_OOB), 1);
+    CHECK_EQ(wait_n(4, WAIT_MS), 1);
+    CHECK_EQ(ready[0].data, 1);
+    CHECK_EQ(ready[0].events & WS_POLL_PRI, WS_POLL_PRI);
+    CHECK_EQ(mod(fds[0], WS_POLL_IN, 1), 0);
+    CHECK_EQ(recv(fds[0], &c, 1, MSG_OOB), 1);
+    CHECK_EQ(wait_now(), 0);
+    put(fds[1]);
+    CHECK_EQ(wait_n(4, WAIT_MS), 1);
+    CHECK_EQ(ready[0].events, WS_POLL_IN);
+    del(fds[0]);
+    del(fds[1]);
+    CHECK_EQ(wait_now(), 0);
+    close_pair(fds);
+}
+
+static void case_has(void) {
+    int fds[2];
+    pair(fds);
+    CHECK(!poller.ops->has(&poller, fds[0]));
+    CHECK_EQ(add(fds[0], 0, 1), 0);
+    CHECK(poller.ops->has(&poller, fds[0]));
+    CHECK(!poller.ops->has(&poller, fds[1]));
+    CHECK(!poller.ops->has(&poller, -1));
+    CHECK(!poller.ops->has(&poller, 1 << 29));
+    put(fds[1]);
+    CHECK_EQ(mod(fds[0], WS_POLL_IN, 7), 0); /* asking has changed nothing */
+    CHECK_EQ(wait_n(4, WAIT_MS), 1);
+    CHECK_EQ(ready[0].data, 7);
+    del(fds[0]);
+    CHECK(!poller.ops->has(&poller, fds[0]));
+    CHECK_EQ(wait_now(), 0);
+    close_pair(fds);
 }
 
 static void open_many(int fds[][2], int n) {
@@ -480,6 +537,8 @@ static const struct {
     {"reused_number_without_del", case_reused_number_without_del},
     {"closed_while_watched", case_closed_while_watched},
     {"many_closed_while_watched", case_many_closed_while_watched},
+    {"urgent", case_urgent},
+    {"has", case_has},
     {"many", case_many},
     {"fairness", case_fairness},
     {"fairness_with_del", case_fairness_with_del},
@@ -534,6 +593,34 @@ static void test_init_fails_cleanly(void) {
 #endif
 }
 
+static void test_look(void) {
+    int fds[2];
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(ws_poller_look(fds[0], WS_POLL_WANTED), 0);
+    CHECK_EQ(ws_poller_look(fds[1], WS_POLL_WANTED), WS_POLL_OUT);
+    CHECK_EQ(ws_poller_look(fds[1], WS_POLL_IN), 0);
+    close(fds[0]);
+    CHECK_EQ(ws_poller_look(fds[1], 0), WS_POLL_ERR);
+    close(fds[1]);
+    CHECK_EQ(ws_poller_look(fds[1], WS_POLL_OUT), WS_POLL_NVAL);
+}
+
+static void test_check(void) {
+    int fds[2], file = open("/proc/self/exe", O_RDONLY), folder = open("/", O_RDONLY);
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(ws_poller_check(fds[0]), 0);
+    close_pair(fds);
+    errno = 0;
+    CHECK_EQ(ws_poller_check(fds[0]), WS_ERR_SYSTEM);
+    CHECK_EQ(errno, EBADF);
+    CHECK_EQ(ws_poller_check(file), WS_ERR_SYSTEM);
+    CHECK_EQ(errno, EPERM);
+    CHECK_EQ(ws_poller_check(folder), WS_ERR_SYSTEM);
+    CHECK_EQ(errno, EPERM);
+    close(file);
+    close(folder);
+}
+
 int main(void) {
     if (!limit_allows(2 * MANY + 50)) {
         fprintf(stderr, "note: too few descriptors allowed for these tests\n");
@@ -541,6 +628,8 @@ int main(void) {
     }
     RUN(test_choice);
     RUN(test_init_fails_cleanly);
+    RUN(test_look);
+    RUN(test_check);
     run_cases(WS_STRATEGY_SELECT, "select");
     run_cases(WS_STRATEGY_POLL, "poll");
 #ifdef __linux__
