@@ -11,10 +11,11 @@ from support import ROOT
 import wspy
 from wspy import _core
 
-SERVER = ["broadcast", "call_later", "call_soon", "connections", "every", "get", "on_close",
-          "on_drain", "on_error", "on_json", "on_message", "on_open", "on_ping", "on_pong", "page",
-          "port", "publish", "publish_json", "publish_packed", "run", "start_in_thread", "stats", "stop", "strategy",
-          "subscribers", "topics", "url"]  # fmt: skip
+SERVER = ["broadcast", "call_later", "call_soon", "connections", "every", "get", "modify",
+          "on_close", "on_drain", "on_error", "on_json", "on_message", "on_open", "on_ping",
+          "on_pong", "page", "port", "publish", "publish_json", "publish_packed", "register", "run",
+          "start_in_thread", "stats", "stop", "strategy", "subscribers", "topics", "unregister",
+          "url"]  # fmt: skip
 CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "dropped", "headers",
               "id", "is_open", "latency", "pack", "path", "ping", "publish", "query", "remote_address",
               "send", "send_json", "sent_close", "server", "stream", "subprotocol", "subscribe",
@@ -134,6 +135,9 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
         (_core.Server.call_soon, "($self, function, /, *args)"),
         (_core.Server.call_later, "($self, seconds, function, /, *args)"),
         (_core.Server.every, "($self, seconds, function, /, *args)"),
+        (_core.Server.register, "($self, fd, mask, callback, /)"),
+        (_core.Server.modify, "($self, fd, mask, /)"),
+        (_core.Server.unregister, "($self, fd, /)"),
         (wspy.Timer.cancel, "($self, /)"),
         (_core.Protocol.receive, "($self, data, /)"),
         (_core.Protocol.receive_eof, "($self, /)"),

@@ -11,7 +11,16 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import Servers
-from support import ROOT, STRATEGIES, connect_when_up, finish, frame, read_line, script
+from support import (
+    ROOT,
+    STRATEGIES,
+    connect_when_up,
+    finish,
+    frame,
+    read_line,
+    script,
+    write_line,
+)
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as connect_sync
 from websockets.sync.server import ServerConnection, serve
@@ -86,6 +95,25 @@ def test_chat(strategy: Strategy) -> None:
             ada.close()
             bob.send("gone?")
             assert str(bob.recv(timeout=10)).endswith(": gone?")
+        process.send_signal(signal.SIGTERM)
+        code, _, err = finish(process)
+        assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_pipe(strategy: Strategy) -> None:
+    with example("pipe.py", strategy) as (process, url):
+        with connect_when_up(url, handshake=False) as browser:
+            browser.send_raw(f"GET / HTTP/1.1\r\nHost: {browser.host}\r\n\r\n".encode())
+            assert b"new WebSocket" in browser.response().body
+        with connect_sync(url) as first, connect_sync(url) as second:
+            for line in ("21.5", "21.6 °C"):
+                write_line(process, line)
+                assert first.recv(timeout=10) == f"{line}\n"
+                assert second.recv(timeout=10) == f"{line}\n"
+            assert process.stdin is not None
+            process.stdin.close()  # its end: the server goes on
+            assert first.ping().wait(10)
         process.send_signal(signal.SIGTERM)
         code, _, err = finish(process)
         assert (code, err) == (0, "")

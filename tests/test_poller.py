@@ -24,6 +24,7 @@ from support import EFFORT, STRATEGIES, finish, script, wait, wait_until
 from typing_extensions import Self
 
 import wspy
+from wspy import _core
 from wspy.options import Strategy
 
 IN, PRI, OUT = wspy.POLLIN, wspy.POLLPRI, wspy.POLLOUT
@@ -69,7 +70,7 @@ def test_the_strategy(strategy: Strategy) -> None:
         wspy.Poller(1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("thing", [wspy.Poller, wspy.Poller.register])
+@pytest.mark.parametrize("thing", [wspy.Poller, wspy.Poller.register, _core.Server.register])
 def test_the_examples(thing: Callable[..., object]) -> None:
     assert thing.__doc__
     example = doctest.DocTestParser().get_doctest(thing.__doc__, {}, "example", None, 0)

@@ -108,6 +108,11 @@ def log_call_error(timer: Timer, exc: BaseException) -> None:
     logger.error("a call of %r failed", timer, exc_info=exc)
 
 
+def log_guest_error(fd: int, callback: object, exc: BaseException) -> None:
+    """Logs what a callback of ``server.register()`` raised. Called by the extension."""
+    logger.error("the callback %r of descriptor %d failed", callback, fd, exc_info=exc)
+
+
 def log_handler_error(event: str, conn: Connection, exc: BaseException) -> None:
     """Logs what a handler raised, when no ``on_error`` took it.
 

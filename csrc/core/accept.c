@@ -26,6 +26,15 @@ int ws_accept_arm(struct ws_loop *l) {
     return 0;
 }
 
+int ws_accept_move(const struct ws_loop *l, struct ws_poller *to) {
+    int err = 0;
+    for (int i = 0; err == 0 && i < l->n_listeners; i++) {
+        const struct ws_listener *listener = &l->listeners[i];
+        if (listener->armed) err = to->ops->add(to, listener->fd, WS_POLL_IN, data_of(i));
+    }
+    return err;
+}
+
 static void disarm(struct ws_loop *l) {
     for (int i = 0; i < l->n_listeners; i++) {
         struct ws_listener *listener = &l->listeners[i];

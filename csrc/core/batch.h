@@ -27,6 +27,7 @@ enum ws_event_kind {
     WS_EVENT_DRAIN,  /* the queue is short again */
     WS_EVENT_LOG,    /* code: level, data: a line; conn is NULL */
     WS_EVENT_CALL,   /* call; conn is NULL */
+    WS_EVENT_GUEST,  /* key and len: which one; code: enum ws_poll; conn is NULL */
 };
 
 struct ws_event {

@@ -3,6 +3,7 @@
 #include "conn.h"
 
 #include "call.h"
+#include "guest.h"
 
 #include <stdlib.h>
 
@@ -182,7 +183,8 @@ static void handle(struct ws_conn *c, struct ws_event *ev) {
     case WS_EVENT_DRAIN: on_drain(c); break;
     case WS_EVENT_LANE:
     case WS_EVENT_LOG:
-    case WS_EVENT_CALL: break;
+    case WS_EVENT_CALL:
+    case WS_EVENT_GUEST: break;
     }
 }
 
@@ -217,9 +219,15 @@ static void on_call(struct ws_tick *t, struct ws_event *ev) {
     ws_call_dispatch(t, call);
 }
 
-static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
+/* An event of no connection. */
+static void dispatch_loops(struct ws_tick *t, struct ws_event *ev) {
     if (ev->kind == WS_EVENT_LOG) on_log(t, ev);
     else if (ev->kind == WS_EVENT_CALL) on_call(t, ev);
+    else ws_guest_dispatch(t, ev);
+}
+
+static void dispatch_one(struct ws_tick *t, struct ws_event *ev) {
+    if (!ev->conn) dispatch_loops(t, ev);
     else if (ev->kind == WS_EVENT_LANE) on_lane(ev->conn);
     else if (must_wait(ev->conn, ev)) wait_in_lane(ev->conn, ev);
     else handle(ev->conn, ev);

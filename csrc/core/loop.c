@@ -3,6 +3,7 @@
 #include "loop.h"
 
 #include "call.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -153,6 +154,7 @@ int ws_loop_add(struct ws_loop *l, struct ws_conn *c) {
     }
     struct ws_slot *slot = &l->slots[l->free_slot];
     c->slot = l->free_slot;
+    if (l->n_guests) ws_guest_lose(l, c->fd);
     int err = l->poller.ops->add(&l->poller, c->fd, WS_POLL_IN, data_of(c));
     if (err < 0) return err;
     l->free_slot = next_free_slot(*slot);
@@ -160,6 +162,30 @@ int ws_loop_add(struct ws_loop *l, struct ws_conn *c) {
     c->interest = WS_POLL_IN;
     l->n_conns++;
     return 0;
+}
+
+static int move_all(struct ws_loop *l, struct ws_poller *to) {
+    int err = to->ops->add(to, l->tick.wake.read_fd, WS_POLL_IN, WAKE_SLOT);
+    if (err == 0 && l->watch_fd >= 0) err = to->ops->add(to, l->watch_fd, WS_POLL_IN, WATCH_SLOT);
+    for (uint32_t i = 0; err == 0 && i < l->n_slots; i++) {
+        struct ws_conn *c = conn_at(l, i);
+        if (c) err = to->ops->add(to, c->fd, c->interest, data_of(c));
+    }
+    if (err == 0) err = ws_accept_move(l, to);
+    return err < 0 ? err : ws_guest_move(l, to);
+}
+
+/* Without memory or descriptors for it the old one stays: the next event of a ghost tries again. */
+void ws_loop_renew_poller(struct ws_loop *l) {
+    struct ws_poller fresh;
+    if (ws_poller_init(&fresh, l->tick.options->strategy) < 0) return;
+    if (move_all(l, &fresh) == 0) {
+        struct ws_poller old = l->poller;
+        l->poller = fresh;
+        l->is_haunted = false;
+        fresh = old;
+    }
+    ws_poller_fini(&fresh);
 }
 
 static struct ws_conn *conn_of(const struct ws_loop *l, uint64_t data) {
@@ -263,6 +289,8 @@ static void apply(struct ws_loop *l, struct ws_mail *mail) {
     case WS_MAIL_PUBLISH: ws_publish_apply(l, mail); break;
     case WS_MAIL_CALL:
     case WS_MAIL_CANCEL: ws_call_apply(l, mail); break;
+    case WS_MAIL_REGISTER:
+    case WS_MAIL_UNREGISTER: ws_guest_apply(l, mail); break;
     }
 }
 
@@ -302,9 +330,11 @@ static void serve_conn(struct ws_conn *c, uint32_t events) {
 
 static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
     uint32_t slot = (uint32_t)r->data;
-    if (slot < WS_LISTENER_SLOT) {
+    if (slot < WS_GUEST_SLOT) {
         struct ws_conn *c = conn_of(l, r->data);
         if (c) serve_conn(c, r->events);
+    } else if (slot < WS_LISTENER_SLOT) {
+        ws_guest_ready(l, r);
     } else if (slot == WAKE_SLOT) {
         /* In this order: mail posted after the take finds the mailbox empty and signals anew. */
         ws_wake_drain(l->tick.wake.read_fd);
@@ -480,6 +510,8 @@ static void return_mail(struct ws_loop *l, struct ws_mail *mail) {
     if (mail->conn) ws_conn_unref(mail->conn);
     if (mail->kind == WS_MAIL_CALL) ws_call_finish(&l->tick, mail->call);
     else ws_call_unref(mail->call);
+    if (mail->kind == WS_MAIL_REGISTER) ws_guest_finish(&l->tick, mail->guest);
+    else ws_guest_unref(mail->guest);
 }
 
 static void return_all_mail(struct ws_loop *l) {
@@ -510,6 +542,7 @@ void ws_loop_end(struct ws_loop *l) {
     l->n_slots = l->n_conns = 0;
     return_all_mail(l); /* calls among it are told that the run is over */
     ws_call_finish_all(t);
+    ws_guest_finish_all(l);
     ws_tick_give_back(t);
     if (l->has_poller) ws_poller_fini(&l->poller);
     l->has_poller = false;

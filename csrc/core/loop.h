@@ -7,7 +7,8 @@
 #include "poller.h"
 
 #define WS_LISTENERS_MAX 8
-#define WS_LISTENER_SLOT 0xFFFFFF00u /* of the first listener; connections have lower ones */
+#define WS_LISTENER_SLOT 0xFFFFFF00u /* of the first listener; see WS_GUEST_SLOT */
+#define WS_GUEST_SLOT 0x80000000u    /* of the first guest; the others lie between the two */
 #define WS_LOOP_READY_MAX 512        /* descriptors told by one wait */
 
 /* What the poller's data names, with the connection's id, so that an event for a connection given
@@ -36,6 +37,9 @@ struct ws_loop {
     int spare_fd; /* kept back for EMFILE */
     int watch_fd; /* the caller's */
     bool watch_told;
+    struct ws_guest **guests; /* owned; by place, NULL where it is free */
+    uint32_t guests_cap, n_guests, last_guest;
+    bool is_haunted;    /* the poller may report a guest that has left, again and again */
     uint64_t told_lost; /* of counters.lost_published, in the log */
 
     struct ws_poller_ready ready[WS_LOOP_READY_MAX];
@@ -60,6 +64,8 @@ void ws_loop_abandon(struct ws_loop *l);
 
 /* Puts the listeners into the poller. 0 or an error. */
 int ws_accept_arm(struct ws_loop *l);
+/* Gives a new poller the listeners that the old one has. 0 or an error. */
+int ws_accept_move(const struct ws_loop *l, struct ws_poller *to);
 void ws_accept_close(struct ws_loop *l);
 /* Takes connections from a listener, a bounded number in a turn. */
 void ws_accept_ready(struct ws_loop *l, struct ws_listener *listener);
@@ -75,5 +81,7 @@ void ws_publish_apply(struct ws_loop *l, struct ws_mail *mail);
 void ws_loop_take_mail(struct ws_loop *l);
 /* Gives a connection a slot and the poller its descriptor. 0, or an error (nothing kept). */
 int ws_loop_add(struct ws_loop *l, struct ws_conn *c);
+/* Makes the poller anew, with all that it watches. */
+void ws_loop_renew_poller(struct ws_loop *l);
 
 #endif

@@ -161,6 +161,10 @@ struct ws_handlers {
     /* The time of a call has come (ws_loop_call); object is its own. done: that is the last time,
      * or was, if called is false: it was cancelled, or the run is over. */
     void (*on_call)(void *user, void *object, bool called, bool done);
+    /* A descriptor of ws_loop_register is ready; object is its own, events are enum ws_poll, or-ed.
+     * NVAL: it was closed, or could not be waited for, and leaves the loop behind this call, if it
+     * has not. 0: it has left by itself, or the run is over; that is the last time. */
+    void (*on_guest)(void *user, void *object, uint32_t events);
     /* A line for the log: printable ASCII, anything else in it is a question mark. */
     void (*on_log)(void *user, enum ws_log level, struct ws_slice line);
     /* An object with room for len bytes that a large message is received into, and where the bytes
@@ -287,6 +291,29 @@ int ws_loop_call(struct ws_loop *l, struct ws_call *call, uint64_t delay_ms, uin
 /* Not called any more. If it waits for its time, it is done (on_call tells) at once on the owner
  * thread; elsewhere, and if it is in the mailbox, in a later dispatch. Again: nothing. [mailbox] */
 void ws_loop_cancel(struct ws_loop *l, struct ws_call *call);
+
+/* ---- other descriptors on the loop ---- */
+
+/* A descriptor of the caller's, counted. It stays the caller's, and is to be unregistered before it
+ * is closed. */
+struct ws_guest;
+
+/* object is the caller's; it is what on_guest gets. NULL: out of memory. */
+struct ws_guest *ws_guest_new(int fd, void *object);
+void ws_guest_unref(struct ws_guest *guest);
+/* No on_guest from here on. With the lock that dispatch holds. */
+void ws_guest_detach(struct ws_guest *guest);
+/* Has on_guest called, level-triggered, once an iteration while one of the events (IN, PRI, OUT) is
+ * there, or an error or a hang-up. Of one that is registered it changes the events. 0;
+ * WS_ERR_SYSTEM: EBADF, it is not open, EPERM, it is a regular file, or what epoll_ctl says;
+ * WS_ERR_LIMIT: too large for select; WS_ERR_ARGUMENT: the loop watches it already, it is a
+ * connection's; WS_ERR_CLOSED: in a forked child; WS_ERR_MEMORY. What the poller says reaches other
+ * threads than the owner's by on_guest, as NVAL. [mailbox; also before ws_loop_begin] */
+int ws_loop_register(struct ws_loop *l, struct ws_guest *guest, uint32_t events);
+/* Ends that; what was read of it in this iteration is not told any more. On another thread than the
+ * owner detach it too, or on_guest may still be called. Of one that has left it does nothing. 0 or
+ * WS_ERR_MEMORY. [mailbox] */
+int ws_loop_unregister(struct ws_loop *l, struct ws_guest *guest);
 
 /* ---- connection ---- */
 

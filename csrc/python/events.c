@@ -8,6 +8,7 @@
 #include "conn_type.h"
 #include "convert.h"
 #include "errors.h"
+#include "guest_type.h"
 #include "json_codec.h"
 #include "packed.h"
 #include "timer_type.h"
@@ -280,6 +281,23 @@ static void on_call(void *user, void *object, bool called, bool done) {
     Py_DECREF(timer);
 }
 
+static void on_guest(void *user, void *object, uint32_t events) {
+    struct ws_server_object *server = user;
+    PyObject *guest = Py_NewRef((PyObject *)object);
+    if (!events) {
+        ws_guest_type_left(server, guest);
+    } else if (!ws_guest_type_called(guest, events)) {
+        PyObject *exc = take_exception(server);
+        PyObject *log = server->state->log_guest_error;
+        struct call call = {.args = {ws_guest_type_fd(guest), ws_guest_type_callback(guest), exc}};
+        if (exc && call.args[0] && !call_handler(log, &call, 3)) ws_errors_drop(log);
+        Py_XDECREF(call.args[0]);
+        Py_XDECREF(call.args[1]);
+        Py_XDECREF(exc);
+    }
+    Py_DECREF(guest);
+}
+
 static void on_log(void *user, enum ws_log level, struct ws_slice line) {
     struct ws_server_object *server = user;
     PyObject *handler = Py_XNewRef(server->handlers[WS_HANDLER_LOG]);
@@ -332,6 +350,7 @@ const struct ws_handlers ws_events_handlers = {
     .on_ping = on_ping,
     .on_pong = on_pong,
     .on_call = on_call,
+    .on_guest = on_guest,
     .on_log = on_log,
     .new_buffer = new_buffer,
     .release = release,

@@ -4,6 +4,7 @@
 #include "handshake_functions.h"
 #include "protocol_events.h"
 #include "protocol_type.h"
+#include "guest_type.h"
 #include "poller_type.h"
 #include "server_type.h"
 #include "sha1_type.h"
@@ -50,6 +51,8 @@ static int module_exec(PyObject *module) {
     if (!state->log_handler_error) return -1;
     state->log_call_error = import_from("wspy.errors", "log_call_error");
     if (!state->log_call_error) return -1;
+    state->log_guest_error = import_from("wspy.errors", "log_guest_error");
+    if (!state->log_guest_error) return -1;
     state->headers_class = import_from("wspy.headers", "Headers");
     if (!state->headers_class) return -1;
     state->conn_type = (PyTypeObject *)ws_conn_type_new(module);
@@ -58,6 +61,8 @@ static int module_exec(PyObject *module) {
     if (!state->stream_type || PyModule_AddType(module, state->stream_type) < 0) return -1;
     state->timer_type = (PyTypeObject *)ws_timer_type_new(module);
     if (!state->timer_type || PyModule_AddType(module, state->timer_type) < 0) return -1;
+    state->guest_type = (PyTypeObject *)ws_guest_type_new(module);
+    if (!state->guest_type) return -1;
     state->poller_type = (PyTypeObject *)ws_poller_type_new(module);
     if (!state->poller_type || PyModule_AddType(module, state->poller_type) < 0) return -1;
     if (ws_poller_type_add_constants(module) < 0) return -1;
@@ -92,10 +97,12 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
         Py_VISIT(state->protocol_events[i]);
         Py_VISIT(state->protocol_fields[i]);
     }
+    Py_VISIT(state->guest_type);
     Py_VISIT(state->poller_type);
     Py_VISIT(state->connection_closed);
     Py_VISIT(state->log_handler_error);
     Py_VISIT(state->log_call_error);
+    Py_VISIT(state->log_guest_error);
     Py_VISIT(state->headers_class);
     Py_VISIT(state->handshake_error);
     Py_VISIT(state->frame_error);
@@ -121,10 +128,12 @@ static int module_clear(PyObject *module) {
         Py_CLEAR(state->protocol_events[i]);
         Py_CLEAR(state->protocol_fields[i]);
     }
+    Py_CLEAR(state->guest_type);
     Py_CLEAR(state->poller_type);
     Py_CLEAR(state->connection_closed);
     Py_CLEAR(state->log_handler_error);
     Py_CLEAR(state->log_call_error);
+    Py_CLEAR(state->log_guest_error);
     Py_CLEAR(state->headers_class);
     Py_CLEAR(state->handshake_error);
     Py_CLEAR(state->frame_error);

@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "events.h"
 #include "struct_type.h"
+#include "guest_type.h"
 #include "timer_type.h"
 #include "topic_methods.h"
 
@@ -97,6 +98,7 @@ static int server_traverse(struct ws_server_object *self, visitproc visit, void 
     Py_VISIT(self->failure);
     Py_VISIT(self->json_dumps);
     Py_VISIT(self->json_loads);
+    Py_VISIT(self->guests);
     return ws_timer_type_visit_all(self, visit, arg);
 }
 
@@ -106,6 +108,7 @@ static int server_clear(struct ws_server_object *self) {
     Py_CLEAR(self->failure);
     Py_CLEAR(self->json_dumps);
     Py_CLEAR(self->json_loads);
+    Py_CLEAR(self->guests);
     ws_timer_type_drop_all(self);
     return 0;
 }
@@ -492,6 +495,9 @@ static PyMethodDef methods[] = {
     FAST("call_soon", ws_timer_type_call_soon),
     FAST("call_later", ws_timer_type_call_later),
     FAST("every", ws_timer_type_every),
+    FAST("register", ws_guest_type_register),
+    FAST("modify", ws_guest_type_modify),
+    {"unregister", (PyCFunction)ws_guest_type_unregister, METH_O, ws_guest_type_unregister_doc},
     {"get", (PyCFunction)server_get, METH_O, get_doc},
     {"stats", (PyCFunction)server_stats, METH_NOARGS, stats_doc},
     {NULL, NULL, 0, NULL},

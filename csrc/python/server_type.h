@@ -47,6 +47,7 @@ struct ws_server_object {
     PyObject *json_dumps, *json_loads;          /* owned; set by __init__ */
     struct ws_timer_object *timers;             /* owned: those that wait, linked by next */
     size_t n_timers;
+    PyObject *guests; /* owned: a dict, from descriptor to guest; NULL: none was registered */
     PyObject *weakrefs;
     const char *strategy; /* static: the one asked for, then the one in use */
     enum ws_server_phase phase;

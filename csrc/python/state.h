@@ -18,9 +18,10 @@ struct ws_state {
     PyTypeObject *conn_type;
     PyTypeObject *stream_type;
     PyTypeObject *timer_type;
+    PyTypeObject *guest_type;
+    PyTypeObject *poller_type;
     PyTypeObject *struct_type;
     PyTypeObject *struct_iterator_type;
-    PyTypeObject *poller_type;
     PyObject *struct_cache; /* dict: format to Struct, for the functions */
     PyObject *struct_error; /* wspy.errors.StructError */
     PyTypeObject *sha1_type;
@@ -30,6 +31,7 @@ struct ws_state {
     PyObject *connection_closed;                   /* wspy.errors.ConnectionClosed(code, reason) */
     PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc) */
     PyObject *log_call_error;    /* wspy.errors.log_call_error(timer, exc) */
+    PyObject *log_guest_error;   /* wspy.errors.log_guest_error(fd, callback, exc) */
     PyObject *headers_class;     /* wspy.headers.Headers(list of (name, value)) */
     PyObject *handshake_error;   /* wspy.errors.HandshakeError(status, detail, head_only) */
     PyObject *frame_error;       /* wspy.errors.FrameError(text) */

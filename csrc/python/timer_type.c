@@ -75,8 +75,7 @@ bool ws_timer_type_called(PyObject *object, bool called, bool done) {
     return result != NULL;
 }
 
-/* Whether a call of it would run nothing: it gives a coroutine or a generator. */
-static bool is_inert(PyObject *function) {
+bool ws_timer_type_is_inert(PyObject *function) {
     if (PyMethod_Check(function)) function = PyMethod_GET_FUNCTION(function);
     if (!PyFunction_Check(function)) return false;
     const PyCodeObject *code = (const PyCodeObject *)PyFunction_GET_CODE(function);
@@ -91,7 +90,7 @@ static PyObject *make(struct ws_server_object *server, const char *method, doubl
         return PyErr_Format(PyExc_TypeError, "%s() takes a function to call, not %.100s", method,
                             n < 1 ? "nothing" : Py_TYPE(args[0])->tp_name);
     }
-    if (is_inert(args[0])) {
+    if (ws_timer_type_is_inert(args[0])) {
         return PyErr_Format(PyExc_TypeError,
                             "%s() takes a plain function, not one with async or yield: its body "
                             "would never run",
