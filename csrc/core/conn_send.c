@@ -527,7 +527,9 @@ void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail) {
         break;
     case WS_MAIL_PUBLISH:
     case WS_MAIL_CALL:
-    case WS_MAIL_CANCEL: break; /* the loop's */
+    case WS_MAIL_CANCEL:
+    case WS_MAIL_REGISTER:
+    case WS_MAIL_UNREGISTER: break; /* the loop's */
     }
 }
 
