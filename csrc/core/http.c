@@ -212,7 +212,7 @@ bool ws_slice_is_token(struct ws_slice s) {
 /* Takes what stands before the character c off the front of `at`, and c too. False without c. */
 static bool cut(struct ws_slice *at, char c, struct ws_slice *out) {
     const char *end = at->data + at->len;
-    const char *mark = memchr(at->data, c, at->len);
+    const char *mark = at->len ? memchr(at->data, c, at->len) : NULL; /* data may be NULL then */
     if (!mark) return false;
     *out = slice(at->data, mark);
     *at = slice(mark + 1, end);

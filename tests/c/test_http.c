@@ -510,6 +510,17 @@ static void test_slices(void) {
                          (struct ws_slice){.data = "\xe3", .len = 1}));
 }
 
+/* What was never cut: memory of zeros. */
+static void test_no_head(void) {
+    struct ws_http_head head = {0};
+    struct ws_http_header field;
+    struct ws_slice at = head.rest, value;
+    CHECK(!ws_http_head_next(&at, &field));
+    CHECK_EQ(ws_http_head_get(&head, "Host", &value), 0);
+    CHECK(!ws_http_head_has_token(&head, "Upgrade", "websocket"));
+    CHECK(!ws_slice_is(head.method, "HEAD"));
+}
+
 int main(void) {
     RUN(test_request_read);
     RUN(test_every_prefix_needs_more);
@@ -531,5 +542,6 @@ int main(void) {
     RUN(test_get);
     RUN(test_tokens);
     RUN(test_slices);
+    RUN(test_no_head);
     return check_done();
 }
