@@ -2,6 +2,7 @@
  * for everything; handlers are called by events.c. */
 #include "conn_type.h"
 
+#include "arguments.h"
 #include "convert.h"
 #include "errors.h"
 #include "json_codec.h"
@@ -50,8 +51,6 @@ PyObject *ws_conn_type_send(struct ws_conn_object *self, struct ws_convert_paylo
     return NULL;
 }
 
-static const char *const send_names[] = {"data", "key", NULL};
-
 static PyObject *send_with_key(struct ws_conn_object *self, struct ws_convert_payload *p,
                                PyObject *key) {
     if (ws_convert_key(ws_conn_type_server(self)->core, key, &p->payload.key) == 0)
@@ -77,11 +76,14 @@ PyDoc_STRVAR(send_doc,
 
 static PyObject *conn_send(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
                            PyObject *keywords) {
+    static const char *const names[] = {"data", "key", NULL};
+    static const struct ws_parameters parameters = {
+        .function = "send", .names = names, .n_unnamed = 1, .n_places = 1, .n_needed = 1};
     PyObject *values[2] = {NULL, NULL};
     struct ws_convert_payload p;
     if (n == 1 && !keywords) { /* nearly always */
         values[0] = args[0];
-    } else if (ws_convert_arguments("send", send_names, 1, 1, args, n, keywords, values) < 0) {
+    } else if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0) {
         return NULL;
     }
     if (ws_convert_payload_init(&p, "send", values[0]) < 0) return NULL;
@@ -96,11 +98,12 @@ PyDoc_STRVAR(send_json_doc,
 
 static PyObject *conn_send_json(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
                                 PyObject *keywords) {
-    static const char *const own_names[] = {"obj", "key", NULL};
+    static const char *const names[] = {"obj", "key", NULL};
+    static const struct ws_parameters parameters = {
+        .function = "send_json", .names = names, .n_unnamed = 1, .n_places = 1, .n_needed = 1};
     PyObject *values[2] = {NULL, NULL};
     struct ws_convert_payload p;
-    if (ws_convert_arguments("send_json", own_names, 1, 1, args, n, keywords, values) < 0)
-        return NULL;
+    if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
     PyObject *text = ws_json_codec_dump(ws_conn_type_server(self), values[0], &p);
     if (!text) return NULL;
     PyObject *sent = send_with_key(self, &p, values[1]);
@@ -117,16 +120,19 @@ PyDoc_STRVAR(pack_doc,
 
 static PyObject *conn_pack(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
                            PyObject *keywords) {
-    static const char *const own_names[] = {"format", NULL};
-    PyObject *key = NULL;
+    static const char *const names[] = {"format", "key", NULL};
+    static const struct ws_parameters parameters = {.function = "pack",
+                                                    .names = names,
+                                                    .n_unnamed = 1,
+                                                    .n_places = 1,
+                                                    .n_needed = 1,
+                                                    .takes_more = true};
+    PyObject *values[2] = {NULL, NULL};
     struct ws_convert_payload p;
-    if ((n < 1 && ws_convert_arguments("pack", own_names, 1, 1, args, n, NULL, NULL) < 0) ||
-        (keywords &&
-         ws_convert_arguments("pack", send_names + 1, 0, 0, args + n, 0, keywords, &key) < 0))
-        return NULL;
+    if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
     PyObject *kept = ws_packed_write(ws_conn_type_server(self), args, n, &p);
     if (!kept) return NULL;
-    PyObject *sent = send_with_key(self, &p, key);
+    PyObject *sent = send_with_key(self, &p, values[1]);
     Py_DECREF(kept);
     return sent;
 }

@@ -196,7 +196,7 @@ void ws_convert_payload_fini(struct ws_convert_payload *p) {
     p->copy = NULL;
 }
 
-/* ---- arguments ---- */
+/* ---- keys ---- */
 
 int ws_convert_key(const struct ws_server *server, PyObject *key, uint64_t *out) {
     Py_ssize_t len;
@@ -209,50 +209,6 @@ int ws_convert_key(const struct ws_server *server, PyObject *key, uint64_t *out)
     const char *utf8 = PyUnicode_AsUTF8AndSize(key, &len);
     if (!utf8) return -1;
     *out = ws_server_key(server, (struct ws_slice){utf8, (size_t)len});
-    return 0;
-}
-
-static Py_ssize_t find_name(const char *const *names, Py_ssize_t from, PyObject *keyword) {
-    for (Py_ssize_t i = from; names[i]; i++)
-        if (PyUnicode_CompareWithASCIIString(keyword, names[i]) == 0) return i;
-    return -1;
-}
-
-static bool has_keyword(PyObject *keywords, const char *name) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keywords); i++)
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), name) == 0) return true;
-    return false;
-}
-
-int ws_convert_arguments(const char *method, const char *const *names, Py_ssize_t n_places,
-                         Py_ssize_t n_needed, PyObject *const *args, Py_ssize_t n,
-                         PyObject *keywords, PyObject **values) {
-    if (n > n_places) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional arguments (%zd given)",
-                     method, n_places, n);
-        return -1;
-    }
-    for (Py_ssize_t i = n; keywords && i < n_needed; i++) {
-        if (!has_keyword(keywords, names[i])) continue;
-        PyErr_Format(PyExc_TypeError, "%s() takes '%s' by position only", method, names[i]);
-        return -1;
-    }
-    if (n < n_needed) {
-        PyErr_Format(PyExc_TypeError, "%s() missing argument '%s'", method, names[n]);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < n; i++) values[i] = args[i];
-    Py_ssize_t n_keywords = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-    for (Py_ssize_t i = 0; i < n_keywords; i++) {
-        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
-        Py_ssize_t at = find_name(names, n_places, keyword);
-        if (at < 0) {
-            PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", method,
-                         keyword);
-            return -1;
-        }
-        values[at] = args[n + i];
-    }
     return 0;
 }
 

@@ -40,12 +40,6 @@ void ws_convert_payload_fini(struct ws_convert_payload *p);
 
 /* The key of send() and publish(): NULL or None is 0, a str what the server makes of it. */
 int ws_convert_key(const struct ws_server *server, PyObject *key, uint64_t *out);
-/* Sorts the arguments of a METH_FASTCALL | METH_KEYWORDS call into values (borrowed, NULL where
- * there is none): by place for the first n_places names, of which n_needed must be there, by name
- * for the rest. names ends with NULL. */
-int ws_convert_arguments(const char *method, const char *const *names, Py_ssize_t n_places,
-                         Py_ssize_t n_needed, PyObject *const *args, Py_ssize_t n,
-                         PyObject *keywords, PyObject **values);
 
 /* Reads the dict of validated options (see Server.__init__). Its lists point into the dict's
  * strings, which must live until fini; fini is to be called in every case. */

@@ -2,6 +2,7 @@
  * masking are the core's work; nothing is known here of messages, roles or connections. */
 #include "frames_functions.h"
 
+#include "arguments.h"
 #include "convert.h"
 #include "err.h"
 #include "errors.h"
@@ -161,10 +162,11 @@ PyDoc_STRVAR(pack_doc,
 "'81 85 37 fa 21 3d 7f 9f 4d 51 58'");
 
 static PyObject *pack(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *keywords) {
-    static const struct ws_parameters parameters = {"pack", pack_names, 2, 2};
+    static const struct ws_parameters parameters = {
+        .function = "pack", .names = pack_names, .n_places = 2, .n_needed = 2};
     PyObject *values[5] = {NULL};
     struct parts p;
-    if (ws_functions_sort(&parameters, args, n, keywords, values) < 0 ||
+    if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0 ||
         get_parts(&p, "pack", values) < 0) {
         return NULL;
     }
@@ -216,13 +218,14 @@ static PyObject *pack_into(PyObject *module, PyObject *const *args, Py_ssize_t n
                            PyObject *keywords) {
     static const char *const names[] = {"buffer", "offset", "opcode", "payload",
                                         "fin",    "rsv",    "mask",   NULL};
-    static const struct ws_parameters parameters = {"pack_into", names, 4, 4};
+    static const struct ws_parameters parameters = {
+        .function = "pack_into", .names = names, .n_places = 4, .n_needed = 4};
     const struct ws_state *state = PyModule_GetState(module);
     PyObject *values[7] = {NULL};
     Py_buffer view;
     struct parts p;
     Py_ssize_t offset;
-    if (ws_functions_sort(&parameters, args, n, keywords, values) < 0 ||
+    if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0 ||
         get_parts(&p, "pack_into", values + 2) < 0) {
         return NULL;
     }
@@ -350,11 +353,12 @@ PyDoc_STRVAR(unpack_doc,
 
 static PyObject *unpack(PyObject *module, PyObject *const *args, Py_ssize_t n, PyObject *keywords) {
     static const char *const names[] = {"data", "rsv", NULL};
-    static const struct ws_parameters parameters = {"unpack", names, 1, 1};
+    static const struct ws_parameters parameters = {
+        .function = "unpack", .names = names, .n_places = 1, .n_needed = 1};
     PyObject *values[2] = {NULL};
     Py_buffer view;
     uint8_t rsv = 0;
-    if (ws_functions_sort(&parameters, args, n, keywords, values) < 0 ||
+    if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0 ||
         get_rsv(values[1], &rsv) < 0 || PyObject_GetBuffer(values[0], &view, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
@@ -384,13 +388,14 @@ PyDoc_STRVAR(unpack_from_doc,
 static PyObject *unpack_from(PyObject *module, PyObject *const *args, Py_ssize_t n,
                              PyObject *keywords) {
     static const char *const names[] = {"buffer", "offset", "rsv", NULL};
-    static const struct ws_parameters parameters = {"unpack_from", names, 2, 1};
+    static const struct ws_parameters parameters = {
+        .function = "unpack_from", .names = names, .n_places = 2, .n_needed = 1};
     const struct ws_state *state = PyModule_GetState(module);
     PyObject *values[3] = {NULL}, *frame = NULL;
     Py_buffer view;
     Py_ssize_t offset;
     uint8_t rsv = 0;
-    if (ws_functions_sort(&parameters, args, n, keywords, values) < 0 ||
+    if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0 ||
         get_rsv(values[2], &rsv) < 0 || PyObject_GetBuffer(values[0], &view, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
@@ -413,10 +418,11 @@ PyDoc_STRVAR(calcsize_doc,
 static PyObject *calcsize(PyObject *module, PyObject *const *args, Py_ssize_t n,
                           PyObject *keywords) {
     static const char *const names[] = {"payload_length", "masked", NULL};
-    static const struct ws_parameters parameters = {"calcsize", names, 2, 1};
+    static const struct ws_parameters parameters = {
+        .function = "calcsize", .names = names, .n_places = 2, .n_needed = 1};
     PyObject *values[2] = {NULL};
     (void)module;
-    if (ws_functions_sort(&parameters, args, n, keywords, values) < 0) return NULL;
+    if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
     int masked = values[1] ? PyObject_IsTrue(values[1]) : 0;
     if (masked < 0) return NULL;
     if (!PyIndex_Check(values[0])) {

@@ -6,6 +6,7 @@
  * Making an event may let others in, who then find the endpoint between two events. */
 #include "protocol_type.h"
 
+#include "arguments.h"
 #include "convert.h"
 #include "errors.h"
 #include "protocol_events.h"
@@ -263,9 +264,11 @@ PyDoc_STRVAR(send_doc,
 static PyObject *protocol_send(struct protocol_object *self, PyObject *const *args, Py_ssize_t n,
                                PyObject *keywords) {
     static const char *const names[] = {"data", "fin", NULL};
+    static const struct ws_parameters parameters = {
+        .function = "send", .names = names, .n_unnamed = 1, .n_places = 1, .n_needed = 1};
     PyObject *values[2] = {NULL, NULL};
     struct ws_convert_payload p;
-    if (!has_core(self) || ws_convert_arguments("send", names, 1, 1, args, n, keywords, values) < 0)
+    if (!has_core(self) || ws_arguments_sort(&parameters, args, n, keywords, values) < 0)
         return NULL;
     int fin = values[1] ? PyObject_IsTrue(values[1]) : 1, err;
     bool other_kind;

@@ -1,6 +1,7 @@
 /* struct_type.c: see struct_type.h. Values themselves: struct_values.c. */
 #include "struct_type.h"
 
+#include "arguments.h"
 #include "struct_values.h"
 
 #include "err.h"
@@ -248,35 +249,6 @@ PyDoc_STRVAR(unpack_from_doc,
 ">>> wspy.Struct('!H').unpack_from(b'\\x00\\x02\\x01\\x00', 1)\n"
 "(513,)");
 
-/* buffer and offset, by place or by name. */
-static int get_place(PyObject *const *args, Py_ssize_t n, PyObject *keywords, PyObject **values) {
-    static const char *const names[] = {"buffer", "offset"};
-    Py_ssize_t n_keywords = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-    if (n + n_keywords > 2) {
-        PyErr_Format(PyExc_TypeError, "unpack_from() takes at most 2 arguments (%zd given)",
-                     n + n_keywords);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < n; i++) values[i] = args[i];
-    for (Py_ssize_t i = 0; i < n_keywords; i++) {
-        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
-        int at = PyUnicode_CompareWithASCIIString(keyword, names[0]) == 0   ? 0
-                 : PyUnicode_CompareWithASCIIString(keyword, names[1]) == 0 ? 1
-                                                                            : -1;
-        if (at < 0 || values[at]) {
-            PyErr_Format(PyExc_TypeError,
-                         at < 0 ? "unpack_from() got an unexpected keyword argument %R"
-                                : "unpack_from() got %R by position and by name",
-                         keyword);
-            return -1;
-        }
-        values[at] = args[n + i];
-    }
-    if (values[0]) return 0;
-    PyErr_SetString(PyExc_TypeError, "unpack_from() missing required argument 'buffer' (pos 1)");
-    return -1;
-}
-
 static PyObject *unpack_at(struct ws_struct_object *self, const struct ws_structfmt *f, void *data,
                            Py_ssize_t len, Py_ssize_t offset) {
     const uint8_t *at = find_place(self, f, data, len, offset, &unpack_words);
@@ -285,11 +257,14 @@ static PyObject *unpack_at(struct ws_struct_object *self, const struct ws_struct
 
 PyObject *ws_struct_type_unpack_from(struct ws_struct_object *self, PyObject *const *args,
                                      Py_ssize_t n, PyObject *keywords) {
+    static const char *const names[] = {"buffer", "offset", NULL};
+    static const struct ws_parameters parameters = {
+        .function = "unpack_from", .names = names, .n_places = 2, .n_needed = 1};
     const struct ws_structfmt *f = ws_struct_type_format(self);
     PyObject *values[2] = {NULL, NULL};
     Py_ssize_t offset = 0;
     Py_buffer view;
-    if (!f || get_place(args, n, keywords, values) < 0) return NULL;
+    if (!f || ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
     if (values[1]) offset = PyNumber_AsSsize_t(values[1], PyExc_OverflowError);
     if (offset == -1 && PyErr_Occurred()) return NULL;
     if (PyBytes_CheckExact(values[0]))

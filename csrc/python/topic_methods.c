@@ -2,6 +2,7 @@
  * under its lock first and made into objects behind it, since making objects may run any code. */
 #include "topic_methods.h"
 
+#include "arguments.h"
 #include "convert.h"
 #include "errors.h"
 #include "json_codec.h"
@@ -60,14 +61,15 @@ static int get_exclude(struct ws_server_object *server, PyObject *value, struct 
 
 /* ---- subscriptions ---- */
 
-static const char *const subscribe_names[] = {"topic", "pattern", NULL};
-
 /* topic, pattern=False */
 static int get_subscription(const char *method, PyObject *const *args, Py_ssize_t n,
                             PyObject *names, PyObject **topic, struct ws_slice *name,
                             bool *pattern) {
+    static const char *const own_names[] = {"topic", "pattern", NULL};
+    const struct ws_parameters parameters = {
+        .function = method, .names = own_names, .n_unnamed = 1, .n_places = 1, .n_needed = 1};
     PyObject *values[2] = {NULL, NULL};
-    if (ws_convert_arguments(method, subscribe_names, 1, 1, args, n, names, values) < 0 ||
+    if (ws_arguments_sort(&parameters, args, n, names, values) < 0 ||
         get_topic(values[0], name) < 0)
         return -1;
     int flag = values[1] ? PyObject_IsTrue(values[1]) : 0;
@@ -170,8 +172,6 @@ static PyObject *publish(struct ws_server_object *server, PyObject *topic, struc
     return raise_for_name(n, topic);
 }
 
-static const char *const publish_names[] = {"topic", "data", "key", "exclude", NULL};
-
 const char ws_topic_methods_publish_doc[] =
     "publish($self, topic, data, /, *, key=None, exclude=None)\n--\n\n"
     "Send one message (as for Connection.send) to every subscriber of a topic, but exclude, a\n"
@@ -184,12 +184,15 @@ const char ws_topic_methods_publish_doc[] =
 
 PyObject *ws_topic_methods_publish(struct ws_server_object *self, PyObject *const *args,
                                    Py_ssize_t n, PyObject *names) {
+    static const char *const own_names[] = {"topic", "data", "key", "exclude", NULL};
+    static const struct ws_parameters parameters = {
+        .function = "publish", .names = own_names, .n_unnamed = 2, .n_places = 2, .n_needed = 2};
     PyObject *values[4] = {NULL, NULL, NULL, NULL};
     struct ws_slice topic;
     struct ws_conn *exclude = NULL;
     struct ws_convert_payload p;
     if (!ws_server_type_has_core(self) ||
-        ws_convert_arguments("publish", publish_names, 2, 2, args, n, names, values) < 0 ||
+        ws_arguments_sort(&parameters, args, n, names, values) < 0 ||
         get_topic(values[0], &topic) < 0 || get_exclude(self, values[3], &exclude) < 0 ||
         ws_convert_payload_init(&p, "publish", values[1]) < 0)
         return NULL;
@@ -205,10 +208,12 @@ const char ws_topic_methods_conn_publish_doc[] =
 PyObject *ws_topic_methods_conn_publish(struct ws_conn_object *self, PyObject *const *args,
                                         Py_ssize_t n, PyObject *names) {
     static const char *const own_names[] = {"topic", "data", "key", NULL};
+    static const struct ws_parameters parameters = {
+        .function = "publish", .names = own_names, .n_unnamed = 2, .n_places = 2, .n_needed = 2};
     PyObject *values[3] = {NULL, NULL, NULL};
     struct ws_slice topic;
     struct ws_convert_payload p;
-    if (ws_convert_arguments("publish", own_names, 2, 2, args, n, names, values) < 0 ||
+    if (ws_arguments_sort(&parameters, args, n, names, values) < 0 ||
         get_topic(values[0], &topic) < 0 || ws_convert_payload_init(&p, "publish", values[1]) < 0)
         return NULL;
     return publish(ws_conn_type_server(self), values[0], topic, &p, values[2], self->core);
@@ -223,12 +228,17 @@ const char ws_topic_methods_publish_json_doc[] =
 PyObject *ws_topic_methods_publish_json(struct ws_server_object *self, PyObject *const *args,
                                         Py_ssize_t n, PyObject *names) {
     static const char *const own_names[] = {"topic", "obj", "key", "exclude", NULL};
+    static const struct ws_parameters parameters = {.function = "publish_json",
+                                                    .names = own_names,
+                                                    .n_unnamed = 2,
+                                                    .n_places = 2,
+                                                    .n_needed = 2};
     PyObject *values[4] = {NULL, NULL, NULL, NULL}, *text;
     struct ws_slice topic;
     struct ws_conn *exclude = NULL;
     struct ws_convert_payload p;
     if (!ws_server_type_has_core(self) ||
-        ws_convert_arguments("publish_json", own_names, 2, 2, args, n, names, values) < 0 ||
+        ws_arguments_sort(&parameters, args, n, names, values) < 0 ||
         get_topic(values[0], &topic) < 0 || get_exclude(self, values[3], &exclude) < 0)
         return NULL;
     text = ws_json_codec_dump(self, values[1], &p);
@@ -247,21 +257,24 @@ const char ws_topic_methods_publish_packed_doc[] =
 
 PyObject *ws_topic_methods_publish_packed(struct ws_server_object *self, PyObject *const *args,
                                           Py_ssize_t n, PyObject *names) {
-    static const char *const own_names[] = {"topic", "format", NULL};
-    PyObject *options[2] = {NULL, NULL};
+    static const char *const own_names[] = {"topic", "format", "key", "exclude", NULL};
+    static const struct ws_parameters parameters = {.function = "publish_packed",
+                                                    .names = own_names,
+                                                    .n_unnamed = 2,
+                                                    .n_places = 2,
+                                                    .n_needed = 2,
+                                                    .takes_more = true};
+    PyObject *values[4] = {NULL, NULL, NULL, NULL};
     struct ws_slice topic;
     struct ws_conn *exclude = NULL;
     struct ws_convert_payload p;
     if (!ws_server_type_has_core(self) ||
-        (n < 2 &&
-         ws_convert_arguments("publish_packed", own_names, 2, 2, args, n, NULL, NULL) < 0) ||
-        ws_convert_arguments("publish_packed", publish_names + 2, 0, 0, args + n, 0, names,
-                             options) < 0 ||
-        get_topic(args[0], &topic) < 0 || get_exclude(self, options[1], &exclude) < 0)
+        ws_arguments_sort(&parameters, args, n, names, values) < 0 ||
+        get_topic(values[0], &topic) < 0 || get_exclude(self, values[3], &exclude) < 0)
         return NULL;
     PyObject *kept = ws_packed_write(self, args + 1, n - 1, &p);
     if (!kept) return NULL;
-    PyObject *result = publish(self, args[0], topic, &p, options[0], exclude);
+    PyObject *result = publish(self, values[0], topic, &p, values[2], exclude);
     Py_DECREF(kept);
     return result;
 }
@@ -273,11 +286,14 @@ const char ws_topic_methods_broadcast_doc[] =
 
 PyObject *ws_topic_methods_broadcast(struct ws_server_object *self, PyObject *const *args,
                                      Py_ssize_t n, PyObject *names) {
+    static const char *const own_names[] = {"data", "key", "exclude", NULL};
+    static const struct ws_parameters parameters = {
+        .function = "broadcast", .names = own_names, .n_unnamed = 1, .n_places = 1, .n_needed = 1};
     PyObject *values[3] = {NULL, NULL, NULL};
     struct ws_conn *exclude = NULL;
     struct ws_convert_payload p;
     if (!ws_server_type_has_core(self) ||
-        ws_convert_arguments("broadcast", publish_names + 1, 1, 1, args, n, names, values) < 0 ||
+        ws_arguments_sort(&parameters, args, n, names, values) < 0 ||
         get_exclude(self, values[2], &exclude) < 0 ||
         ws_convert_payload_init(&p, "broadcast", values[0]) < 0)
         return NULL;
