@@ -3,7 +3,9 @@
 
 #include "ws.h"
 
+#include <stdarg.h>
 #include <string.h>
+#include <sys/select.h>
 
 #if PY_VERSION_HEX >= 0x030C0000
 PyObject *ws_errors_take(void) {
@@ -50,6 +52,23 @@ void ws_errors_raise_why(int err, int errnum, const char *why) {
                                          : PyObject_CallOneArg(PyExc_OSError, text);
     Py_DECREF(text);
     if (exc) ws_errors_give(exc);
+}
+
+PyObject *ws_errors_raise_os(int errnum, const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    PyObject *text = PyUnicode_FromFormatV(format, values);
+    va_end(values);
+    PyObject *exc = text ? PyObject_CallFunction(PyExc_OSError, "iO", errnum, text) : NULL;
+    Py_XDECREF(text);
+    if (exc) ws_errors_give(exc);
+    return NULL;
+}
+
+PyObject *ws_errors_raise_large(int fd) {
+    return PyErr_Format(PyExc_ValueError,
+                        "descriptor %d is too large for the strategy select (FD_SETSIZE is %d)", fd,
+                        FD_SETSIZE);
 }
 
 void ws_errors_raise_closed(const struct ws_state *state, int code, PyObject *reason) {

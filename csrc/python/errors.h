@@ -19,6 +19,11 @@ void ws_errors_raise(int err);
 /* Sets OSError(errnum, why), Python choosing the subclass, for WS_ERR_SYSTEM, MemoryError for
  * WS_ERR_MEMORY, else OSError(why). `why` is NUL-terminated, its bytes may be any. */
 void ws_errors_raise_why(int err, int errnum, const char *why);
+/* Sets OSError(errnum, text), Python choosing the subclass; the format is PyUnicode_FromFormat's.
+ * Returns NULL. */
+PyObject *ws_errors_raise_os(int errnum, const char *format, ...);
+/* Sets ValueError for a descriptor that select cannot take (WS_ERR_LIMIT). Returns NULL. */
+PyObject *ws_errors_raise_large(int fd);
 /* Sets ConnectionClosed(code, reason); reason is borrowed. */
 void ws_errors_raise_closed(const struct ws_state *state, int code, PyObject *reason);
 

@@ -4,12 +4,11 @@
 #include "guest_type.h"
 
 #include "convert.h"
+#include "errors.h"
 #include "timer_type.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/select.h>
 
 struct ws_guest_object {
     PyObject_HEAD struct ws_guest *core; /* a counted reference */
@@ -58,25 +57,17 @@ void ws_guest_type_left(struct ws_server_object *server, PyObject *guest) {
 
 /* ---- the methods of Server ---- */
 
-static PyObject *raise_os(int errnum, const char *format, int fd) {
-    PyObject *text = PyUnicode_FromFormat(format, fd, strerror(errnum));
-    PyObject *args = text ? Py_BuildValue("(iN)", errnum, text) : NULL;
-    if (args) PyErr_SetObject(PyExc_OSError, args);
-    Py_XDECREF(args);
-    return NULL;
-}
-
 static PyObject *raise_error(int err, int errnum, int fd) {
     if (err == WS_ERR_MEMORY) return PyErr_NoMemory();
     if (err == WS_ERR_SYSTEM && errnum == EPERM)
-        return raise_os(EPERM, "descriptor %d is always ready: a regular file, for one", fd);
-    if (err == WS_ERR_SYSTEM) return raise_os(errnum, "descriptor %d cannot be watched: %s", fd);
-    if (err == WS_ERR_LIMIT)
-        return PyErr_Format(PyExc_ValueError,
-                            "descriptor %d is too large for the strategy select (FD_SETSIZE is %d)",
-                            fd, FD_SETSIZE);
+        return ws_errors_raise_os(EPERM, "descriptor %d is always ready: a regular file, for one",
+                                  fd);
+    if (err == WS_ERR_SYSTEM)
+        return ws_errors_raise_os(errnum, "descriptor %d cannot be watched: %s", fd,
+                                  strerror(errnum));
+    if (err == WS_ERR_LIMIT) return ws_errors_raise_large(fd);
     if (err == WS_ERR_ARGUMENT)
-        return raise_os(EEXIST, "descriptor %d is the server's own, or was closed", fd);
+        return ws_errors_raise_os(EEXIST, "descriptor %d is the server's own, or was closed", fd);
     PyErr_SetString(PyExc_RuntimeError, "this Server belongs to the parent process");
     return NULL;
 }
@@ -98,7 +89,8 @@ static struct ws_guest_object *find(const struct ws_server_object *server, int f
 
 static struct ws_guest_object *need(const struct ws_server_object *server, int fd) {
     struct ws_guest_object *guest = find(server, fd);
-    if (!guest && !PyErr_Occurred()) raise_os(ENOENT, "descriptor %d is not registered", fd);
+    if (!guest && !PyErr_Occurred())
+        ws_errors_raise_os(ENOENT, "descriptor %d is not registered", fd);
     return guest;
 }
 
@@ -171,7 +163,8 @@ PyObject *ws_guest_type_register(struct ws_server_object *self, PyObject *const 
                                          "yield: its body would never run");
         return NULL;
     }
-    if (find(self, fd)) return raise_os(EEXIST, "descriptor %d is registered already", fd);
+    if (find(self, fd))
+        return ws_errors_raise_os(EEXIST, "descriptor %d is registered already", fd);
     if (PyErr_Occurred()) return NULL;
     struct ws_guest_object *guest = make(self, fd, args[0], args[2]);
     if (!guest) return NULL;

@@ -3,13 +3,11 @@
 #include "poller_type.h"
 
 #include "convert.h"
+#include "errors.h"
 #include "pollset.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdatomic.h>
-#include <string.h>
-#include <sys/select.h>
 
 #define SECONDS_MAX 9e9 /* beyond that the standard library's are too large too */
 
@@ -26,7 +24,7 @@ static const struct {
 };
 
 int ws_poller_type_add_constants(PyObject *module) {
-    for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(constants); i++) {
         if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0) return -1;
     }
     return 0;
@@ -51,24 +49,14 @@ static bool is_usable(const struct ws_poller_object *self) {
     return false;
 }
 
-static PyObject *raise_os(int errnum, int fd, const char *what) {
-    PyObject *args = Py_BuildValue("(iN)", errnum, PyUnicode_FromFormat(what, fd));
-    if (args) PyErr_SetObject(PyExc_OSError, args);
-    Py_XDECREF(args);
-    return NULL;
-}
-
 /* What the pollset says, or None. */
 static PyObject *finish(int err, int errnum, int fd, int unknown, const char *what) {
     switch (err) {
     case 0: Py_RETURN_NONE;
-    case WS_ERR_ARGUMENT: return raise_os(unknown, fd, what);
+    case WS_ERR_ARGUMENT: return ws_errors_raise_os(unknown, what, fd);
     case WS_ERR_CLOSED: return raise_closed();
     case WS_ERR_MEMORY: return PyErr_NoMemory();
-    case WS_ERR_LIMIT:
-        return PyErr_Format(PyExc_ValueError,
-                            "descriptor %d is too large for the strategy select (FD_SETSIZE is %d)",
-                            fd, FD_SETSIZE);
+    case WS_ERR_LIMIT: return ws_errors_raise_large(fd);
     default: errno = errnum; return PyErr_SetFromErrno(PyExc_OSError);
     }
 }
