@@ -144,8 +144,4 @@ def parse_request(
         _HOSTS("hosts", hosts),
         check["subprotocols"].check("subprotocols", subprotocols),
     )
-    if found is None:
-        return None
-    method, target, path, query, fields, size, is_upgrade, accept, subprotocol = found
-    headers = Headers(fields)
-    return Request(method, target, path, query, headers, size, is_upgrade, accept, subprotocol)
+    return None if found is None else Request(*found)

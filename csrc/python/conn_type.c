@@ -241,25 +241,21 @@ static PyObject *get_query(struct ws_conn_object *self, void *closure) {
 
 /* Of a copy of the head: while the objects are made another thread may run (the collector calls
  * finalizers), and the owner's frees the head behind on_open if headers are not kept. */
-static PyObject *make_fields(const struct ws_conn_object *self) {
+static PyObject *make_headers(const struct ws_conn_object *self) {
     struct ws_http_head head = {0};
     struct ws_slice bytes = ws_conn_get_head(self->core);
     PyObject *copy = PyBytes_FromStringAndSize(bytes.data, (Py_ssize_t)bytes.len);
     if (!copy) return NULL;
     ws_http_head_parse(&head, WS_HTTP_REQUEST, (const uint8_t *)PyBytes_AS_STRING(copy), bytes.len);
-    PyObject *fields = ws_convert_fields(&head);
+    PyObject *headers = ws_convert_headers(ws_conn_type_server(self)->state, &head);
     Py_DECREF(copy);
-    return fields;
+    return headers;
 }
 
 static PyObject *get_headers(struct ws_conn_object *self, void *closure) {
     (void)closure;
     if (self->headers) return Py_NewRef(self->headers);
-    PyObject *fields = make_fields(self);
-    if (!fields) return NULL;
-    PyObject *headers =
-        PyObject_CallOneArg(ws_conn_type_server(self)->state->headers_class, fields);
-    Py_DECREF(fields);
+    PyObject *headers = make_headers(self);
     if (!headers) return NULL;
     if (self->headers) { /* another thread was here during the call: one object for all */
         Py_DECREF(headers);

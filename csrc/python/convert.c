@@ -104,7 +104,8 @@ PyObject *ws_convert_stats(const struct ws_stats *stats) {
     return dict;
 }
 
-PyObject *ws_convert_fields(const struct ws_http_head *head) {
+/* A list of (name, value). */
+static PyObject *list_fields(const struct ws_http_head *head) {
     PyObject *list = PyList_New(0);
     if (!list) return NULL;
     struct ws_slice at = head->rest;
@@ -123,6 +124,14 @@ PyObject *ws_convert_fields(const struct ws_http_head *head) {
         Py_DECREF(pair);
     }
     return list;
+}
+
+PyObject *ws_convert_headers(const struct ws_state *state, const struct ws_http_head *head) {
+    PyObject *fields = list_fields(head);
+    if (!fields) return NULL;
+    PyObject *headers = PyObject_CallOneArg(state->headers_class, fields);
+    Py_DECREF(fields);
+    return headers;
 }
 
 /* ---- payloads ---- */

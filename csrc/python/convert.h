@@ -23,8 +23,9 @@ PyObject *ws_convert_message(const struct ws_conn *core, const struct ws_message
 /* (ip, port), or None for a Unix socket. */
 PyObject *ws_convert_address(const struct ws_address *address);
 PyObject *ws_convert_stats(const struct ws_stats *stats);
-/* A list of (name, value). */
-PyObject *ws_convert_fields(const struct ws_http_head *head);
+/* Headers of a head, which may be empty. Runs Python: the head lies where nobody frees it
+ * meanwhile. */
+PyObject *ws_convert_headers(const struct ws_state *state, const struct ws_http_head *head);
 
 /* ---- to the core: 0, or -1 with an exception set ---- */
 

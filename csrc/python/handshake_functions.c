@@ -52,14 +52,17 @@ static PyObject *text_or_none(struct ws_slice s) {
     return s.len ? ws_convert_latin1(s) : Py_NewRef(Py_None);
 }
 
-/* The fields of wspy.handshake.Request, but headers as a list of pairs. */
-static PyObject *describe(const struct ws_handshake *h, const struct ws_http_head *head, int size) {
+/* The fields of wspy.handshake.Request. */
+static PyObject *describe(const struct ws_state *state, const struct ws_handshake *h,
+                          const struct ws_http_head *head, int size) {
     bool upgrade = h->kind == WS_HANDSHAKE_UPGRADE;
+    PyObject *headers = ws_convert_headers(state, head);
+    if (!headers) return NULL;
     struct ws_slice accept = {h->accept, upgrade ? sizeof h->accept : 0};
     return Py_BuildValue(
         "(NNNNNiONN)", ws_convert_latin1(head->method), ws_convert_latin1(head->target),
-        ws_convert_latin1(head->path), ws_convert_latin1(head->query), ws_convert_fields(head),
-        size, upgrade ? Py_True : Py_False, text_or_none(accept), text_or_none(h->subprotocol));
+        ws_convert_latin1(head->path), ws_convert_latin1(head->query), headers, size,
+        upgrade ? Py_True : Py_False, text_or_none(accept), text_or_none(h->subprotocol));
 }
 
 /* The bytes of the request that may be a head, where nobody changes them: what the reader has
@@ -87,7 +90,7 @@ static PyObject *read_request(const struct ws_state *state, struct ws_http_reade
                           (size_t)PyBytes_GET_SIZE(bytes));
     if (size == 0) Py_RETURN_NONE;
     if (h.kind == WS_HANDSHAKE_REFUSED) return raise_refused(state, &h, &head);
-    return describe(&h, &head, size);
+    return describe(state, &h, &head, size);
 }
 
 PyDoc_STRVAR(parse_doc,

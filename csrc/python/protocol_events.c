@@ -42,15 +42,6 @@ static PyObject *make(const struct ws_state *state, enum ws_endpoint_kind kind,
 
 /* ---- heads ---- */
 
-/* Makes Headers of a head, which may be empty. */
-static PyObject *make_headers(const struct ws_state *state, const struct ws_http_head *head) {
-    PyObject *fields = ws_convert_fields(head);
-    if (!fields) return NULL;
-    PyObject *headers = PyObject_CallOneArg(state->headers_class, fields);
-    Py_DECREF(fields);
-    return headers;
-}
-
 /* The head in bytes of its own, into which *head is cut: what makes lists and calls Python may run
  * any code, which may feed the endpoint. NULL with an exception set. */
 static PyObject *copy_head(const struct ws_endpoint_event *ev, struct ws_http_head *head) {
@@ -70,7 +61,7 @@ static PyObject *make_rejected(const struct ws_state *state, const struct ws_end
     PyObject *bytes = copy_head(ev, &head);
     if (!bytes) return NULL;
     PyObject *values[FIELDS_MAX] = {status ? PyLong_FromLong(status) : Py_NewRef(Py_None),
-                                    PyUnicode_FromString(detail), make_headers(state, &head)};
+                                    PyUnicode_FromString(detail), ws_convert_headers(state, &head)};
     Py_DECREF(bytes);
     return make(state, WS_ENDPOINT_REJECTED, values);
 }
@@ -84,7 +75,7 @@ static PyObject *make_opening(const struct ws_state *state, const struct ws_endp
     if (!bytes) return NULL;
     PyObject *values[FIELDS_MAX] = {path ? Py_NewRef(path) : ws_convert_latin1(head.path),
                                     query ? Py_NewRef(query) : ws_convert_latin1(head.query),
-                                    make_headers(state, &head), Py_NewRef(subprotocol)};
+                                    ws_convert_headers(state, &head), Py_NewRef(subprotocol)};
     Py_DECREF(bytes);
     if (kind == WS_ENDPOINT_REQUEST) Py_CLEAR(values[3]);
     return make(state, kind, values);
