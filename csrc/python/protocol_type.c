@@ -126,14 +126,11 @@ static void protocol_dealloc(struct protocol_object *self) {
     Py_DECREF(type);
 }
 
-/* The module's state is on our own type, which a subclass has among its bases. */
 static PyObject *protocol_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     (void)args;
     (void)kwargs;
-    PyTypeObject *own = type;
-    while (own->tp_dealloc != (destructor)protocol_dealloc) own = own->tp_base;
     struct protocol_object *self = (struct protocol_object *)type->tp_alloc(type, 0);
-    if (self) self->state = PyType_GetModuleState(own);
+    if (self) self->state = ws_state_of(type, (destructor)protocol_dealloc);
     return (PyObject *)self;
 }
 

@@ -125,14 +125,11 @@ static void server_dealloc(struct ws_server_object *self) {
     Py_DECREF(type);
 }
 
-/* The module's state is on our own type, which a subclass has among its bases. */
 static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     (void)args;
     (void)kwargs;
-    PyTypeObject *own = type;
-    while (own->tp_dealloc != (destructor)server_dealloc) own = own->tp_base;
     struct ws_server_object *self = (struct ws_server_object *)type->tp_alloc(type, 0);
-    if (self) self->state = PyType_GetModuleState(own);
+    if (self) self->state = ws_state_of(type, (destructor)server_dealloc);
     return (PyObject *)self;
 }
 

@@ -42,4 +42,11 @@ struct ws_state {
     enum ws_simd simd;         /* for what belongs to no server */
 };
 
+/* The state, as an object's tp_new finds it: on our own type, the one with that dealloc, which a
+ * subclass has among its bases. */
+static inline const struct ws_state *ws_state_of(PyTypeObject *type, destructor dealloc) {
+    while (type->tp_dealloc != dealloc) type = type->tp_base;
+    return PyType_GetModuleState(type);
+}
+
 #endif

@@ -106,10 +106,8 @@ static int struct_traverse(struct ws_struct_object *self, visitproc visit, void 
 static PyObject *struct_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     (void)args;
     (void)kwargs;
-    PyTypeObject *own = type;
-    while (own->tp_dealloc != (destructor)struct_dealloc) own = own->tp_base;
     struct ws_struct_object *self = (struct ws_struct_object *)type->tp_alloc(type, 0);
-    if (self) self->state = PyType_GetModuleState(own);
+    if (self) self->state = ws_state_of(type, (destructor)struct_dealloc);
     return (PyObject *)self;
 }
 
