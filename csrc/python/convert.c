@@ -316,27 +316,33 @@ static int read_number(const struct option *option, PyObject *value, unsigned lo
     return -1;
 }
 
-/* Which of the words it is, or -1 with an exception set. */
-static int read_word(const struct option *option, PyObject *value, const char *const *words,
-                     int n) {
-    const char *word = PyUnicode_AsUTF8(value);
-    if (!word) return -1;
+/* Which of n words it is, or -1. */
+static int find_word(PyObject *value, const char *const *words, int n) {
+    if (!PyUnicode_Check(value)) return -1;
     for (int i = 0; i < n; i++)
-        if (strcmp(word, words[i]) == 0) return i;
-    PyErr_Format(PyExc_ValueError, "option %s is unknown: %R", option->name, value);
+        if (PyUnicode_CompareWithASCIIString(value, words[i]) == 0) return i;
     return -1;
 }
 
-static int read_strategy(const struct option *option, PyObject *value, enum ws_strategy *out) {
-    int i = read_word(option, value, strategies, (int)Py_ARRAY_LENGTH(strategies));
-    if (i >= 0) *out = (enum ws_strategy)i;
-    return i < 0 ? -1 : 0;
+int ws_convert_strategy(PyObject *value, enum ws_strategy *out) {
+    int i = find_word(value, strategies, (int)Py_ARRAY_LENGTH(strategies));
+    if (i >= 0) {
+        *out = (enum ws_strategy)i;
+        return 0;
+    }
+    PyErr_Format(PyExc_ValueError, "strategy must be 'auto', 'select', 'poll' or 'epoll', not %R",
+                 value);
+    return -1;
 }
 
 static int read_policy(const struct option *option, PyObject *value, enum ws_backlog_policy *out) {
-    int i = read_word(option, value, policies, (int)Py_ARRAY_LENGTH(policies));
-    if (i >= 0) *out = (enum ws_backlog_policy)i;
-    return i < 0 ? -1 : 0;
+    int i = find_word(value, policies, (int)Py_ARRAY_LENGTH(policies));
+    if (i >= 0) {
+        *out = (enum ws_backlog_policy)i;
+        return 0;
+    }
+    PyErr_Format(PyExc_ValueError, "option %s is unknown: %R", option->name, value);
+    return -1;
 }
 
 /* The items are to be freed by PyMem_Free, also after an error. */
@@ -399,7 +405,7 @@ static int read_option(const struct option *option, PyObject *value, struct ws_o
         if (read_number(option, value, INT_MAX, &number) < 0) return -1;
         *(int *)place = (int)number;
         return 0;
-    case OPTION_STRATEGY: return read_strategy(option, value, place);
+    case OPTION_STRATEGY: return ws_convert_strategy(value, place);
     case OPTION_POLICY: return read_policy(option, value, place);
     case OPTION_ALLOW: return read_allow(option, value, place);
     case OPTION_NAMES: {

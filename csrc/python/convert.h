@@ -53,6 +53,7 @@ int ws_convert_rules_init(struct ws_handshake_rules *rules, PyObject *origins, P
                           PyObject *subprotocols);
 void ws_convert_rules_fini(struct ws_handshake_rules *rules);
 /* "auto", "select", "poll", "epoll". */
+int ws_convert_strategy(PyObject *value, enum ws_strategy *out);
 const char *ws_convert_strategy_name(enum ws_strategy strategy);
 
 /* What a descriptor is to be watched for, as register() and modify() take it: enum ws_poll. */

@@ -86,25 +86,12 @@ PyDoc_STRVAR(poller_doc,
 ">>> before, after, poller.closed\n"
 "([], True, True)");
 
-static int read_strategy(PyObject *value, enum ws_strategy *out) {
-    for (int i = WS_STRATEGY_AUTO; i <= WS_STRATEGY_EPOLL; i++) {
-        if (value && PyUnicode_CompareWithASCIIString(
-                         value, ws_convert_strategy_name((enum ws_strategy)i)) != 0)
-            continue;
-        *out = (enum ws_strategy)i;
-        return 0;
-    }
-    PyErr_Format(PyExc_ValueError, "strategy must be 'auto', 'select', 'poll' or 'epoll', not %R",
-                 value);
-    return -1;
-}
-
 static PyObject *poller_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"strategy", NULL};
     PyObject *name = NULL; /* borrowed */
     enum ws_strategy strategy = WS_STRATEGY_AUTO;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|U:Poller", names, &name) ||
-        read_strategy(name, &strategy) < 0)
+        (name && ws_convert_strategy(name, &strategy) < 0))
         return NULL;
     struct ws_poller_object *self = (struct ws_poller_object *)type->tp_alloc(type, 0);
     if (!self) return NULL;
