@@ -154,15 +154,7 @@ PyObject *ws_guest_type_register(struct ws_server_object *self, PyObject *const 
     if (!may_register(self)) return NULL;
     int fd = PyObject_AsFileDescriptor(args[0]);
     if (fd < 0 || ws_convert_poll_mask(args[1], &mask) < 0) return NULL;
-    if (!PyCallable_Check(args[2])) {
-        return PyErr_Format(PyExc_TypeError, "register() takes a function to call, not %.100s",
-                            Py_TYPE(args[2])->tp_name);
-    }
-    if (ws_timer_type_is_inert(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "register() takes a plain function, not one with async or "
-                                         "yield: its body would never run");
-        return NULL;
-    }
+    if (ws_timer_type_check("register", args[2]) < 0) return NULL;
     if (find(self, fd))
         return ws_errors_raise_os(EEXIST, "descriptor %d is registered already", fd);
     if (PyErr_Occurred()) return NULL;

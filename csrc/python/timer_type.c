@@ -75,27 +75,33 @@ bool ws_timer_type_called(PyObject *object, bool called, bool done) {
     return result != NULL;
 }
 
-bool ws_timer_type_is_inert(PyObject *function) {
+/* Whether a call of it would run nothing: it gives a coroutine or a generator. */
+static bool is_inert(PyObject *function) {
     if (PyMethod_Check(function)) function = PyMethod_GET_FUNCTION(function);
     if (!PyFunction_Check(function)) return false;
     const PyCodeObject *code = (const PyCodeObject *)PyFunction_GET_CODE(function);
     return (code->co_flags & (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)) != 0;
 }
 
+int ws_timer_type_check(const char *method, PyObject *function) {
+    if (!function || !PyCallable_Check(function)) {
+        PyErr_Format(PyExc_TypeError, "%s() takes a function to call, not %.100s", method,
+                     function ? Py_TYPE(function)->tp_name : "nothing");
+        return -1;
+    }
+    if (!is_inert(function)) return 0;
+    PyErr_Format(PyExc_TypeError,
+                 "%s() takes a plain function, not one with async or yield: its body would never "
+                 "run",
+                 method);
+    return -1;
+}
+
 /* function, arguments...: a timer, or NULL with an exception set. */
 static PyObject *make(struct ws_server_object *server, const char *method, double delay,
                       double every, PyObject *const *args, Py_ssize_t n) {
     if (!ws_server_type_may_call(server)) return NULL;
-    if (n < 1 || !PyCallable_Check(args[0])) {
-        return PyErr_Format(PyExc_TypeError, "%s() takes a function to call, not %.100s", method,
-                            n < 1 ? "nothing" : Py_TYPE(args[0])->tp_name);
-    }
-    if (ws_timer_type_is_inert(args[0])) {
-        return PyErr_Format(PyExc_TypeError,
-                            "%s() takes a plain function, not one with async or yield: its body "
-                            "would never run",
-                            method);
-    }
+    if (ws_timer_type_check(method, n < 1 ? NULL : args[0]) < 0) return NULL;
     if (server->n_timers >= TIMERS_MAX) {
         return PyErr_Format(PyExc_RuntimeError, "%u calls wait already", TIMERS_MAX);
     }
