@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HandshakeError", "Request", "accept_key", "make_key", "parse_request"]
 
-_HOSTS = options.allow_list("*", "host names", options.check_host)
-
 
 @dataclass(frozen=True)
 class Request:
@@ -135,13 +133,13 @@ def parse_request(
     ...     print(error.status, error.detail)
     400 The Host field is missing.
     """
-    check = options.OPTIONS
+    check = options.ENDPOINT_CHECKS
     found = handshake_parse(
         data,
-        cast(int, check["max_header_size"].check("max_header_size", max_header_size)),
-        cast(int, check["max_headers"].check("max_headers", max_headers)),
-        check["origins"].check("origins", origins),
-        _HOSTS("hosts", hosts),
-        check["subprotocols"].check("subprotocols", subprotocols),
+        cast(int, check["max_header_size"]("max_header_size", max_header_size)),
+        cast(int, check["max_headers"]("max_headers", max_headers)),
+        check["origins"]("origins", origins),
+        check["hosts"]("hosts", hosts),
+        check["subprotocols"]("subprotocols", subprotocols),
     )
     return None if found is None else Request(*found)

@@ -210,6 +210,18 @@ OPTIONS: dict[str, Option] = {
     "listen_backlog": Option("listen_backlog", integer(1, INT_MAX)),
 }
 
+# Those of one end without a server (Protocol, handshake.parse_request), by which no address is
+# known: hosts is any unless it is said.
+ENDPOINT_CHECKS: dict[str, Check] = {
+    "max_message_size": OPTIONS["max_message_size"].check,
+    "max_fragments": OPTIONS["max_fragments"].check,
+    "max_header_size": OPTIONS["max_header_size"].check,
+    "max_headers": OPTIONS["max_headers"].check,
+    "origins": OPTIONS["origins"].check,
+    "hosts": allow_list("*", "host names", check_host),
+    "subprotocols": OPTIONS["subprotocols"].check,
+}
+
 
 def validate(given: Mapping[str, object]) -> dict[str, object]:
     """Checks the value of every option and returns the dict that the core takes.

@@ -8,7 +8,7 @@ from typing import Literal
 
 from . import _core
 from .events import Event
-from .options import OPTIONS, Check, allow_list, check_host, flag, integer, wrong_type, wrong_value
+from .options import ENDPOINT_CHECKS, flag, integer, wrong_type, wrong_value
 from .pages import make_fields
 
 # RFC 6455 section 3. The core looks at host and target more closely, and refuses "#".
@@ -32,17 +32,6 @@ RESERVED = {
     "sec-websocket-version": _WRITTEN,
     "transfer-encoding": "there is no body to frame",
     "upgrade": _WRITTEN,
-}
-
-# The core's options and their checks: those of the server, but that no address is known here.
-CHECKS: dict[str, Check] = {
-    "max_message_size": OPTIONS["max_message_size"].check,
-    "max_fragments": OPTIONS["max_fragments"].check,
-    "max_header_size": OPTIONS["max_header_size"].check,
-    "max_headers": OPTIONS["max_headers"].check,
-    "origins": OPTIONS["origins"].check,
-    "hosts": allow_list("*", "host names", check_host),
-    "subprotocols": OPTIONS["subprotocols"].check,
 }
 
 Role = Literal["server", "client"]
@@ -94,7 +83,7 @@ class Protocol(_core.Protocol):
         max_headers: int = 64,
     ) -> None:
         given = locals()
-        options = {name: check(name, given[name]) for name, check in CHECKS.items()}
+        options = {name: check(name, given[name]) for name, check in ENDPOINT_CHECKS.items()}
         flag("auto_accept", auto_accept)
         if not isinstance(role, str):
             raise wrong_type("role", '"server" or "client"', role)
