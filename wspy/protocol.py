@@ -129,6 +129,14 @@ class Protocol(_core.Protocol):
         ``status`` is from 300 to 599; ``detail``, a sentence for a person of at most 256 bytes of
         UTF-8 (the phrase of the status if None), is the body. No event follows. RuntimeError if
         there is no request to answer.
+
+        >>> server = wspy.Protocol("server", auto_accept=False)
+        >>> client = wspy.Protocol("client", url="ws://localhost/")
+        >>> (request,) = server.receive(client.data_to_send())
+        >>> server.reject(401, "Who are you?", {"WWW-Authenticate": "Basic"})
+        >>> (rejected,) = client.receive(server.data_to_send())
+        >>> rejected.status, server.should_close
+        (401, True)
         """
         integer(300, 599)("status", status)
         if detail is not None:

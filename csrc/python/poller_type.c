@@ -114,7 +114,11 @@ static void poller_dealloc(struct ws_poller_object *self) {
 PyDoc_STRVAR(close_doc,
 "close($self, /)\n--\n\n"
 "Close the poller's own descriptors, none of those registered. A poll() of another thread ends\n"
-"with ValueError. Again: nothing.");
+"with ValueError. Again: nothing.\n\n"
+">>> poller = wspy.Poller()\n"
+">>> poller.close()\n"
+">>> poller.closed\n"
+"True");
 
 static PyObject *poller_close(struct ws_poller_object *self, PyObject *ignored) {
     (void)ignored;
@@ -184,7 +188,14 @@ static PyObject *poller_register(struct ws_poller_object *self, PyObject *const 
 PyDoc_STRVAR(modify_doc,
 "modify($self, fd, mask, /)\n--\n\n"
 "Watch a registered descriptor for something else. FileNotFoundError if it is not registered,\n"
-"otherwise as register().");
+"otherwise as register().\n\n"
+">>> import socket\n"
+">>> here, there = socket.socketpair()\n"
+">>> with here, there, wspy.Poller() as poller:\n"
+"...     poller.register(here, wspy.POLLIN)\n"
+"...     poller.modify(here, wspy.POLLIN | wspy.POLLOUT)\n"
+"...     poller.poll() == [(here.fileno(), wspy.POLLOUT)]\n"
+"True");
 
 static PyObject *poller_modify(struct ws_poller_object *self, PyObject *const *args, Py_ssize_t n) {
     int fd, err, errnum;
@@ -200,7 +211,14 @@ static PyObject *poller_modify(struct ws_poller_object *self, PyObject *const *a
 PyDoc_STRVAR(unregister_doc,
 "unregister($self, fd, /)\n--\n\n"
 "Do not watch it any more. FileNotFoundError if it is not registered; one that was closed\n"
-"meanwhile is taken out by its number.");
+"meanwhile is taken out by its number.\n\n"
+">>> import socket\n"
+">>> here, there = socket.socketpair()\n"
+">>> with here, there, wspy.Poller() as poller:\n"
+"...     poller.register(here, wspy.POLLOUT)\n"
+"...     poller.unregister(here)\n"
+"...     poller.poll(0)\n"
+"[]");
 
 static PyObject *poller_unregister(struct ws_poller_object *self, PyObject *file) {
     int fd = PyObject_AsFileDescriptor(file), err;
@@ -272,7 +290,16 @@ PyDoc_STRVAR(poll_doc,
 "A signal's handler runs at once; unless it raises, the wait goes on for the rest of the time\n"
 "(PEP 475). ValueError if the poller is closed, also meanwhile by another thread; RuntimeError\n"
 "if another thread is in poll(); TypeError, ValueError (nan) or OverflowError for a timeout that\n"
-"is none.");
+"is none.\n\n"
+">>> import os\n"
+">>> reader, writer = os.pipe()\n"
+">>> with wspy.Poller() as poller:\n"
+"...     poller.register(reader, wspy.POLLIN)\n"
+"...     nothing = poller.poll(0.001)\n"
+"...     _ = os.write(writer, b'x')\n"
+"...     nothing, poller.poll() == [(reader, wspy.POLLIN)]\n"
+"([], True)\n"
+">>> os.close(reader); os.close(writer)");
 
 static PyObject *poller_poll(struct ws_poller_object *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"timeout", NULL};
@@ -298,7 +325,11 @@ static PyObject *poller_poll(struct ws_poller_object *self, PyObject *args, PyOb
 PyDoc_STRVAR(fileno_doc,
 "fileno($self, /)\n--\n\n"
 "The epoll descriptor, which is readable while something registered is ready, so that another\n"
-"poller can watch it. ValueError with select and poll, which have none, and if closed.");
+"poller can watch it. ValueError with select and poll, which have none, and if closed.\n\n"
+">>> with wspy.Poller('epoll') as inner, wspy.Poller('poll') as outer:\n"
+"...     outer.register(inner, wspy.POLLIN)\n"
+"...     outer.poll(0)\n"
+"[]");
 
 static PyObject *poller_fileno(struct ws_poller_object *self, PyObject *ignored) {
     (void)ignored;

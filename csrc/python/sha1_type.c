@@ -99,7 +99,12 @@ PyDoc_STRVAR(update_doc,
 "update($self, data, /)\n--\n\n"
 "Hash more bytes: those of a bytes-like object whose memory is contiguous. From 2 KiB on\n"
 "without the GIL. TypeError for a str, BufferError for memory with gaps.\n\n"
-"Any thread may call it, also while others do; each call's bytes stay together.");
+"Any thread may call it, also while others do; each call's bytes stay together.\n\n"
+">>> h = wspy.sha1()\n"
+">>> h.update(b'a')\n"
+">>> h.update(bytearray(b'bc'))\n"
+">>> h.digest() == wspy.sha1(b'abc').digest()\n"
+"True");
 
 static PyObject *sha1_update(struct sha1_object *self, PyObject *data) {
     if (feed_object(self, data) < 0) return NULL;
@@ -117,7 +122,9 @@ static int get(struct sha1_object *self, uint8_t out[WS_SHA1_SIZE]) {
 
 PyDoc_STRVAR(digest_doc,
 "digest($self, /)\n--\n\n"
-"The digest of the bytes so far, 20 bytes. More may follow.");
+"The digest of the bytes so far, 20 bytes. More may follow.\n\n"
+">>> len(wspy.sha1(b'abc').digest())\n"
+"20");
 
 static PyObject *sha1_digest(struct sha1_object *self, PyObject *ignored) {
     uint8_t out[WS_SHA1_SIZE];
@@ -128,7 +135,9 @@ static PyObject *sha1_digest(struct sha1_object *self, PyObject *ignored) {
 
 PyDoc_STRVAR(hexdigest_doc,
 "hexdigest($self, /)\n--\n\n"
-"The digest of the bytes so far, a str of 40 hexadecimal digits. More may follow.");
+"The digest of the bytes so far, a str of 40 hexadecimal digits. More may follow.\n\n"
+">>> wspy.sha1(b'abc').hexdigest()\n"
+"'a9993e364706816aba3e25717850c26c9cd0d89d'");
 
 static PyObject *sha1_hexdigest(struct sha1_object *self, PyObject *ignored) {
     static const char digits[] = "0123456789abcdef";
@@ -145,7 +154,12 @@ static PyObject *sha1_hexdigest(struct sha1_object *self, PyObject *ignored) {
 
 PyDoc_STRVAR(copy_doc,
 "copy($self, /)\n--\n\n"
-"Another sha1 of the same bytes so far, which goes its own way from here.");
+"Another sha1 of the same bytes so far, which goes its own way from here.\n\n"
+">>> start = wspy.sha1(b'same head, ')\n"
+">>> one, other = start.copy(), start.copy()\n"
+">>> one.update(b'one')\n"
+">>> one.digest() == other.digest()\n"
+"False");
 
 static PyObject *sha1_copy(struct sha1_object *self, PyObject *ignored) {
     (void)ignored;

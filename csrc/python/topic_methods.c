@@ -253,7 +253,10 @@ const char ws_topic_methods_publish_packed_doc[] =
     "publish() of values as one binary message, packed as format says, a Struct or what Struct()\n"
     "takes. They are written into the outgoing frame. StructError and OverflowError as of\n"
     "Struct.pack().\n\n"
-    "Mailbox: any thread may call it.";
+    "Mailbox: any thread may call it.\n\n"
+    ">>> server = wspy.Server(port=0)\n"
+    ">>> server.publish_packed('ticks', '!IHd', 7, 1, 2.5)  # nobody has subscribed yet\n"
+    "0";
 
 PyObject *ws_topic_methods_publish_packed(struct ws_server_object *self, PyObject *const *args,
                                           Py_ssize_t n, PyObject *names) {
