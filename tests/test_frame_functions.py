@@ -14,8 +14,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support import EFFORT, frame, make_binary
-from test_leaks import resident_kib
+from support import EFFORT, frame, make_binary, resident_kib
 from websockets.exceptions import ProtocolError
 from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode as TheirOpcode

@@ -20,6 +20,7 @@ from support import (
     frame,
     get,
     mask_bytes,
+    resident_kib,
     text,
     wait_until,
 )
@@ -275,8 +276,3 @@ def test_a_huge_announced_length_takes_no_memory(
     client.shutdown()
     assert get(recorder.closed).kind == "eof"
     assert resident_kib() - before < 64 * 1024
-
-
-def resident_kib() -> int:
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))

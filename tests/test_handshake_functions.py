@@ -22,10 +22,9 @@ from heads import Maker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_process import ServerProcess
-from support import EFFORT, KEY, TIMEOUT, accept_of, upgrade_request
+from support import EFFORT, KEY, TIMEOUT, accept_of, resident_kib, upgrade_request
 from test_differential_heads import SUBPROTOCOLS
 from test_hostile_handshake import CASES
-from test_leaks import resident_kib
 
 from wspy import Headers, frames, handshake
 from wspy.handshake import HandshakeError, Request, parse_request

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import threading
 
 import pytest
 from conftest import Servers
-from support import Client, Connect, Recorder, close_frame, frame, get, text, wait_until
+from support import (
+    Client,
+    Connect,
+    Recorder,
+    close_frame,
+    descriptors,
+    frame,
+    get,
+    resident_kib,
+    text,
+    wait_until,
+)
 
 import wspy
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def resident_kib() -> int:
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
 
 
 @pytest.mark.timeout(120)

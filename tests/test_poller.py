@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import errno
 import fcntl
 import gc
@@ -20,11 +19,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 import pytest
-from support import EFFORT, STRATEGIES, finish, script, wait, wait_until
+from support import EFFORT, STRATEGIES, descriptors, finish, resident_kib, script, wait, wait_until
 from typing_extensions import Self
 
 import wspy
-from wspy import _core
 from wspy.options import Strategy
 
 IN, PRI, OUT = wspy.POLLIN, wspy.POLLPRI, wspy.POLLOUT
@@ -68,14 +66,6 @@ def test_the_strategy(strategy: Strategy) -> None:
         wspy.Poller("kqueue")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         wspy.Poller(1)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("thing", [wspy.Poller, wspy.Poller.register, _core.Server.register])
-def test_the_examples(thing: Callable[..., object]) -> None:
-    assert thing.__doc__
-    example = doctest.DocTestParser().get_doctest(thing.__doc__, {}, "example", None, 0)
-    assert example.examples
-    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 # -- beside select.poll --
@@ -385,13 +375,13 @@ def test_a_timeout_is_never_early(poller: wspy.Poller) -> None:
 
 
 def test_closed(poller: wspy.Poller, pipe: tuple[int, int]) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     with wspy.Poller(poller.strategy) as inner:  # type: ignore[arg-type]
         inner.register(pipe[1], OUT)
         assert not inner.closed
     assert inner.closed
     inner.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     calls: list[Callable[[], object]] = [
         lambda: inner.register(pipe[0], IN),
         lambda: inner.modify(pipe[1], IN),
@@ -678,14 +668,10 @@ def test_nothing_leaks(strategy: Strategy) -> None:
         del poller
         gc.collect()
 
-    def resident_kib() -> int:
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
-
     rounds(200)
-    fds, memory = len(os.listdir("/proc/self/fd")), resident_kib()
+    fds, memory = descriptors(), resident_kib()
     rounds(1000)
-    assert len(os.listdir("/proc/self/fd")) == fds
+    assert descriptors() == fds
     assert resident_kib() - memory < 2048
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from protocols import URL, client_of, exchange, feed, opened_client, opened_pair, opened_server
-from support import KEY, PING, TEXT, close_frame, frame, text, upgrade_request
+from support import KEY, PING, TEXT, close_frame, frame, resident_kib, text, upgrade_request
 
 import wspy
 from wspy import _core, events
@@ -567,8 +567,3 @@ def test_what_was_taken_is_given_back() -> None:
     rounds(600)
     assert resident_kib() - memory < 2048
     assert sys.getallocatedblocks() - blocks < 500
-
-
-def resident_kib() -> int:
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))

@@ -24,9 +24,11 @@ from support import (
     Client,
     Connect,
     connect_when_up,
+    descriptors,
     finish,
     get,
     read_line,
+    resident_kib,
     script,
     wait,
     wait_until,
@@ -657,14 +659,10 @@ def test_nothing_leaks(servers: Servers) -> None:
         sync(server)
         gc.collect()
 
-    def resident_kib() -> int:
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
-
     rounds(500)
-    fds, memory = len(os.listdir("/proc/self/fd")), resident_kib()
+    fds, memory = descriptors(), resident_kib()
     rounds(2000)
-    assert len(os.listdir("/proc/self/fd")) == fds
+    assert descriptors() == fds
     assert resident_kib() - memory < 2048
 
 

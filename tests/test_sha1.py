@@ -20,8 +20,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from machine import skip_unless
-from support import EFFORT, MIB, TIMEOUT, make_binary, wait
-from test_leaks import resident_kib
+from support import EFFORT, MIB, TIMEOUT, make_binary, resident_kib, wait
 
 import wspy
 
