@@ -2,6 +2,7 @@
  * which. */
 #include "check.h"
 #include "err.h"
+#include "fds.h"
 #include "poller.h"
 
 #include <errno.h>
@@ -45,21 +46,6 @@ static int is_select(void) {
 
 static int is_poll(void) {
     return poller.ops == &ws_poll_poll_ops;
-}
-
-static void pair(int fds[2]) {
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0) return;
-    perror("socketpair");
-    exit(2);
-}
-
-static void close_pair(int fds[2]) {
-    close(fds[0]);
-    close(fds[1]);
-}
-
-static void put(int fd) {
-    CHECK_EQ(write(fd, "x", 1), 1);
 }
 
 static void take(int fd) {
@@ -458,15 +444,6 @@ static void case_fairness_with_del(void) {
     }
     CHECK_EQ(wait_now(), 0);
     close_many(fds, 20);
-}
-
-static int limit_allows(rlim_t n) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 0;
-    if (limit.rlim_cur >= n) return 1;
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < n) return 0;
-    limit.rlim_cur = n;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
 static void case_high_descriptor(void) {

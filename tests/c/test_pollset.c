@@ -2,6 +2,7 @@
  * threads that change the set and close it while one waits. Runs under the thread sanitizer too. */
 #include "check.h"
 #include "err.h"
+#include "fds.h"
 #include "pollset.h"
 
 #include <errno.h>
@@ -23,21 +24,6 @@ static size_t n;
 
 static int is(const char *strategy) {
     return strcmp(ws_pollset_strategy(set), strategy) == 0;
-}
-
-static void pair(int fds[2]) {
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0) return;
-    perror("socketpair");
-    exit(2);
-}
-
-static void close_pair(int fds[2]) {
-    close(fds[0]);
-    close(fds[1]);
-}
-
-static void put(int fd) {
-    CHECK_EQ(write(fd, "x", 1), 1);
 }
 
 /* Waits until something is ready or the time is up. 0 or an error. */
@@ -476,10 +462,7 @@ static void test_new(void) {
 }
 
 int main(void) {
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = 2 * MANY + 50;
-    if (limit.rlim_max < limit.rlim_cur || setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+    if (!limit_allows(2 * MANY + 50)) {
         fprintf(stderr, "note: too few descriptors allowed for these tests\n");
         return 2;
     }
