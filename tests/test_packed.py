@@ -67,10 +67,12 @@ def test_a_message_arrives_as_its_values(servers: Servers, connect: Connect) -> 
 
 
 @pytest.mark.parametrize(
-    "format", ["!IHd", b"!IHd", wspy.Struct("!IHd")], ids=["str", "bytes", "Struct"]
+    "format",
+    ["!IHd", b"!IHd", wspy.Struct("!IHd"), TICK],
+    ids=["str", "bytes", "Struct", "struct.Struct"],
 )
 def test_a_format_is_what_a_struct_takes(
-    servers: Servers, connect: Connect, format: str | bytes | wspy.Struct
+    servers: Servers, connect: Connect, format: str | bytes | wspy.Struct | struct.Struct
 ) -> None:
     server, seen = servers.make(), Seen()
     assert server.on_message(seen, format=format) is seen
@@ -268,6 +270,10 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"format": "4x*"}, ValueError, r"format '4x\*' has no values"),
     ({"format": "0s*"}, ValueError, r"format '0s\*' has no values"),
     ({"format": 5}, TypeError, "format must be a str, bytes or Struct, not int"),
+    ({"format": struct.Struct("4x")}, ValueError, "format '4x' has no values"),
+    ({"format": wspy.Struct("4x")}, ValueError, "format '4x' has no values"),
+    ({"format": f"!{2**60}s"}, ValueError, "which max_message_size .1048576. never lets in"),
+    ({"format": "!1048577s"}, ValueError, "1048577 bytes, which max_message_size .1048576. never"),
     ({"format": "!I", "wrong_length": "x"}, ValueError, "wrong_length must be 'close' or 'error'"),
     (
         {"handler": lambda conn, message: None, "wrong_length": "error"},
@@ -337,6 +343,19 @@ def test_publish_packed(audience: Audience) -> None:
     two.close()
 
 
+def test_a_struct_of_the_library_packs(audience: Audience) -> None:
+    client, conn = audience.enter("all")
+    values = TICKS[0]
+
+    def use() -> None:
+        assert conn.pack(TICK, *values) is True
+        assert conn.server.publish_packed("all", TICK, *values) == 1
+
+    audience.on_loop(use)
+    expect(client, TICK.pack(*values), TICK.pack(*values))
+    client.close()
+
+
 def test_order_among_other_messages(audience: Audience) -> None:
     client, conn = audience.enter()
 
@@ -397,14 +416,18 @@ WRONG_PACKS: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] 
     (("!H", 70_000), {}, wspy.StructError, "format requires 0 <= number <= 65535"),
     (("!H", "x"), {}, wspy.StructError, "required argument is not an integer"),
     (("!f", 1e300), {}, OverflowError, "float too large to pack with f format"),
-    (("!Z", 1), {}, wspy.StructError, "bad char in struct format"),
-    ((5, 1), {}, TypeError, "must be a str or bytes object, not int"),
+    (("!Z", 1), {}, wspy.StructError, "format '!Z': bad char in struct format"),
+    (("!H*", 1), {}, wspy.StructError, r"format '!H\*': bad char in struct format"),
+    ((5, 1), {}, TypeError, "format must be a str, bytes or Struct, not int"),
+    ((bytearray(b"!H"), 1), {}, TypeError, "format must be a str, bytes or Struct, not bytearray"),
     (("!H", 1), {"key": 5}, TypeError, "key must be a str or None, not int"),
     (("!H", 1), {"keys": "x"}, TypeError, "unexpected keyword argument 'keys'"),
 ]
 
 
-@pytest.mark.parametrize(("args", "options", "error", "text"), WRONG_PACKS, ids=range(10))
+@pytest.mark.parametrize(
+    ("args", "options", "error", "text"), WRONG_PACKS, ids=range(len(WRONG_PACKS))
+)
 def test_wrong_packs(
     audience: Audience,
     args: tuple[Any, ...],

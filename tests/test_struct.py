@@ -158,6 +158,28 @@ def test_every_half_float(half: range) -> None:
         assert math.copysign(1, ours) == math.copysign(1, theirs)
 
 
+def test_a_struct_is_a_format() -> None:
+    """One of the library's too, which that itself does not take."""
+    for of in (struct.Struct("!IHd"), struct.Struct(b"!IHd"), wspy.Struct("!IHd")):
+        assert wspy.Struct(of).format == "!IHd"
+        assert wspy.calcsize(of) == 14
+        raw = wspy.pack(of, 7, 1, 2.5)
+        assert raw == struct.pack("!IHd", 7, 1, 2.5)
+        assert wspy.unpack(of, raw) == wspy.unpack_from(of, raw) == (7, 1, 2.5)
+        assert list(wspy.iter_unpack(of, raw)) == [(7, 1, 2.5)]
+        buffer = bytearray(14)
+        wspy.pack_into(of, buffer, 0, 7, 1, 2.5)
+        assert buffer == raw
+
+
+@pytest.mark.parametrize("format", [None, 5, bytearray(b"I"), ["I"], wspy.Struct])
+def test_what_is_no_format(format: Any) -> None:
+    text = f"^format must be a str, bytes or Struct, not {type(format).__name__}$"
+    for function in (wspy.Struct, wspy.calcsize, wspy.pack):
+        with pytest.raises(TypeError, match=text):
+            function(format)
+
+
 # ---- the texts of what it raises ----
 
 TEXTS: list[tuple[Callable[..., object], tuple[Any, ...]]] = [

@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import struct
 import threading
 import urllib.parse
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from . import _core, jsons
 from ._core import Connection, Struct
@@ -28,6 +29,7 @@ JSONHandler = Callable[[Connection, Any], object]
 JSONDumps = Callable[[Any], str | bytes]
 JSONLoads = Callable[[str], Any]
 PackedHandler = Callable[..., object]
+Format: TypeAlias = str | bytes | Struct | struct.Struct
 CloseHandler = Callable[[Connection, int, str], object]
 DrainHandler = Callable[[Connection], object]
 PingHandler = Callable[[Connection, bytes], object]
@@ -116,6 +118,7 @@ class Server(_core.Server):
             json_function("json_dumps", json_dumps, jsons.dumps),
             json_function("json_loads", json_loads, jsons.loads),
         )
+        self._max_message_size = max_message_size
         for name in HANDLERS:
             if given[f"on_{name}"] is not None:
                 self._handle(name, given[f"on_{name}"])
@@ -204,20 +207,20 @@ class Server(_core.Server):
         self,
         handler: _Packed,
         *,
-        format: str | bytes | Struct,
+        format: Format,
         wrong_length: Literal["close", "error"] = "close",
     ) -> _Packed: ...
 
     @overload
     def on_message(
-        self, *, format: str | bytes | Struct, wrong_length: Literal["close", "error"] = "close"
+        self, *, format: Format, wrong_length: Literal["close", "error"] = "close"
     ) -> Callable[[_Packed], _Packed]: ...
 
     def on_message(
         self,
         handler: Callable[..., object] | None = None,
         *,
-        format: str | bytes | Struct | None = None,
+        format: Format | None = None,
         wrong_length: Literal["close", "error"] = "close",
     ) -> Callable[..., object]:
         """Sets the handler ``(conn, message)``: str for text, bytes for binary.
@@ -228,14 +231,15 @@ class Server(_core.Server):
             @server.on_message(format="!IHd")
             def tick(conn, instrument, flags, price): ...
 
-        ``format`` is a Struct or what Struct takes. With a ``*`` behind it (``"!IHd*"``) a message
-        is any number of records, and the handler is called with ``(conn, records)``, a list of
+        ``format`` is what Struct takes. With a ``*`` behind it (``"!IHd*"``) a message is any
+        number of records, none too, and the handler is called with ``(conn, records)``, a list of
         tuples. A message of another length closes the connection with 1007 (RFC 6455 section
         7.4.1); with ``wrong_length="error"`` it raises StructError as if the handler had, for
         ``on_error``. Text goes to the ``on_message`` without a format (or ``on_json``), both can
         be set; without one it closes the connection with 1003.
 
-        StructError for what is no format, ValueError for one without values.
+        StructError for what is no format, ValueError for one without values or of more bytes than
+        ``max_message_size``.
         """
         if format is None:
             if handler is None:
@@ -246,7 +250,7 @@ class Server(_core.Server):
             return handler
         if wrong_length not in ("close", "error"):
             raise ValueError(f"wrong_length must be 'close' or 'error', not {wrong_length!r}")
-        of, many = read_format(format)
+        of, many = read_format(format, self._max_message_size)
 
         def decorate(handler: _Packed) -> _Packed:
             check_handler("message", handler, of, many)

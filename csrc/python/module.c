@@ -57,6 +57,7 @@ static const struct member members[] = {
     MADE(server_type, ws_server_type_new),
     MADE(poller_type, ws_poller_type_new),
     FOUND(struct_error, "wspy.errors", "StructError"),
+    FOUND(struct_of_library, "struct", "Struct"),
     HIDDEN(struct_cache, new_cache),
     MADE(struct_type, ws_struct_type_new),
     HIDDEN(struct_iterator_type, ws_struct_type_new_iterator),

@@ -1,6 +1,7 @@
 /* packed.c: see packed.h. Values themselves: struct_values.c. */
 #include "packed.h"
 
+#include "errors.h"
 #include "struct_type.h"
 #include "struct_values.h"
 
@@ -16,9 +17,19 @@ static int write_there(const struct ws_state *state, const struct ws_structfmt *
     return 0;
 }
 
+/* The Struct of a format (new reference); NULL with an exception set, which says which format. */
+static struct ws_struct_object *get_struct(const struct ws_state *state, PyObject *format) {
+    struct ws_struct_object *of = ws_struct_type_get(state, format);
+    if (of || !PyErr_ExceptionMatches(state->struct_error)) return of;
+    PyObject *why = ws_errors_take();
+    PyErr_Format(state->struct_error, "format %R: %S", format, why);
+    Py_DECREF(why);
+    return NULL;
+}
+
 PyObject *ws_packed_write(struct ws_server_object *server, PyObject *const *args, Py_ssize_t n,
                           struct ws_convert_payload *p) {
-    struct ws_struct_object *of = ws_struct_type_get(server->state, args[0]);
+    struct ws_struct_object *of = get_struct(server->state, args[0]);
     const struct ws_structfmt *f = of ? ws_struct_type_format(of) : NULL;
     PyObject *kept = NULL;
     uint8_t *room = NULL;

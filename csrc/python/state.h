@@ -22,8 +22,9 @@ struct ws_state {
     PyTypeObject *poller_type;
     PyTypeObject *struct_type;
     PyTypeObject *struct_iterator_type;
-    PyObject *struct_cache; /* dict: format to Struct, for the functions */
-    PyObject *struct_error; /* wspy.errors.StructError */
+    PyTypeObject *struct_of_library; /* struct.Struct */
+    PyObject *struct_cache;          /* dict: format to Struct, for the functions */
+    PyObject *struct_error;          /* wspy.errors.StructError */
     PyTypeObject *sha1_type;
     PyTypeObject *protocol_type;
     PyTypeObject *protocol_events[WS_PROTOCOL_EVENTS];

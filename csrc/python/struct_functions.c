@@ -12,7 +12,7 @@ static struct ws_struct_object *get_struct(PyObject *module, PyObject *const *ar
 
 PyDoc_STRVAR(pack_doc,
 "pack($module, format, /, *values)\n--\n\n"
-"The values as bytes, as Struct(format).pack(). format: a str, bytes or Struct.\n\n"
+"The values as bytes, as Struct(format).pack(). format: what Struct() takes.\n\n"
 ">>> wspy.pack('<hh', 1, -1)\n"
 "b'\\x01\\x00\\xff\\xff'");
 

@@ -28,15 +28,33 @@ const struct ws_structfmt *ws_struct_type_format(const struct ws_struct_object *
     return self->format;
 }
 
-/* A format as str, of str or bytes of ASCII. */
-static PyObject *get_text(PyObject *format) {
-    if (PyUnicode_Check(format)) return PyUnicode_FromObject(format);
-    if (PyBytes_Check(format))
-        return PyUnicode_DecodeASCII(PyBytes_AS_STRING(format), PyBytes_GET_SIZE(format),
+/* What a format is given as, without the Struct around it, ours or the library's: a str or bytes
+ * (new reference), or NULL with an exception set. */
+static PyObject *strip(const struct ws_state *state, PyObject *format) {
+    PyObject *plain = NULL;
+    if (PyObject_TypeCheck(format, state->struct_type) ||
+        PyObject_TypeCheck(format, state->struct_of_library)) {
+        if (!(plain = PyObject_GetAttrString(format, "format"))) return NULL;
+    } else {
+        plain = Py_NewRef(format);
+    }
+    if (PyUnicode_Check(plain) || PyBytes_Check(plain)) return plain;
+    PyErr_Format(PyExc_TypeError, "format must be a str, bytes or Struct, not %.200s",
+                 Py_TYPE(plain)->tp_name);
+    Py_DECREF(plain);
+    return NULL;
+}
+
+/* A format as str. */
+static PyObject *get_text(const struct ws_state *state, PyObject *format) {
+    PyObject *plain = strip(state, format), *text = NULL;
+    if (!plain) return NULL;
+    if (PyUnicode_Check(plain)) text = PyUnicode_FromObject(plain);
+    else
+        text = PyUnicode_DecodeASCII(PyBytes_AS_STRING(plain), PyBytes_GET_SIZE(plain),
                                      "surrogateescape");
-    return PyErr_Format(PyExc_TypeError,
-                        "Struct() argument 1 must be a str or bytes object, not %.200s",
-                        Py_TYPE(format)->tp_name);
+    Py_DECREF(plain);
+    return text;
 }
 
 /* NULL with an exception set. */
@@ -69,7 +87,7 @@ static int struct_init(struct ws_struct_object *self, PyObject *args, PyObject *
     static char *names[] = {"format", NULL};
     PyObject *arg; /* borrowed */
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Struct", names, &arg)) return -1;
-    PyObject *text = get_text(arg);
+    PyObject *text = get_text(self->state, arg);
     struct ws_structfmt *format = text ? parse(self->state, text) : NULL;
     if (!format || keep_past(self) < 0) {
         ws_structfmt_free(format);
@@ -111,9 +129,8 @@ static PyObject *struct_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     return (PyObject *)self;
 }
 
-struct ws_struct_object *ws_struct_type_get(const struct ws_state *state, PyObject *format) {
-    if (PyObject_TypeCheck(format, state->struct_type))
-        return (struct ws_struct_object *)Py_NewRef(format);
+/* The Struct of a str or bytes (new reference); NULL with an exception set. */
+static struct ws_struct_object *remember(const struct ws_state *state, PyObject *format) {
     PyObject *found = PyDict_GetItemWithError(state->struct_cache, format); /* borrowed */
     if (found || PyErr_Occurred()) return (struct ws_struct_object *)Py_XNewRef(found);
     PyObject *made = PyObject_CallOneArg((PyObject *)state->struct_type, format);
@@ -121,6 +138,16 @@ struct ws_struct_object *ws_struct_type_get(const struct ws_state *state, PyObje
     if (PyDict_GET_SIZE(state->struct_cache) >= CACHE_MAX) PyDict_Clear(state->struct_cache);
     if (PyDict_SetItem(state->struct_cache, format, made) < 0) Py_CLEAR(made);
     return (struct ws_struct_object *)made;
+}
+
+struct ws_struct_object *ws_struct_type_get(const struct ws_state *state, PyObject *format) {
+    if (PyUnicode_CheckExact(format)) return remember(state, format);
+    if (PyObject_TypeCheck(format, state->struct_type))
+        return (struct ws_struct_object *)Py_NewRef(format);
+    PyObject *plain = strip(state, format);
+    struct ws_struct_object *of = plain ? remember(state, plain) : NULL;
+    Py_XDECREF(plain);
+    return of;
 }
 
 /* ---- packing ---- */
@@ -407,10 +434,11 @@ PyDoc_STRVAR(struct_doc,
 "Struct(format)\n--\n\n"
 "Values as bytes and back, as struct.Struct of the standard library, with the same formats,\n"
 "values, sizes and exceptions (StructError is a struct.error).\n\n"
-"format, a str or bytes: a byte order (@ native with alignment, = native, < little-endian, > and\n"
-"! big-endian), then codes with repeat counts: x pad byte, c char, b B ? of one byte, h H of two,\n"
-"i I l L f of four, q Q d of eight, e half float of two, n N P native only, s bytes, p Pascal\n"
-"string. StructError for any other.\n\n"
+"format, a str or bytes (or what has one: a Struct, a struct.Struct): a byte order (@ native with\n"
+"alignment, = native, < little-endian, > and ! big-endian), then codes with\n"
+"repeat counts: x pad byte, c char, b B ? of one byte, h H of two, i I l L f of four, q Q d of\n"
+"eight, e half float of two, n N P native only, s bytes, p Pascal string. StructError for any\n"
+"other.\n\n"
 "conn.pack(), server.publish_packed() and on_message(format=) take one, too.\n\n"
 ">>> point = wspy.Struct('<2i')\n"
 ">>> point.size, point.format, point.unpack(point.pack(3, -4))\n"
