@@ -64,7 +64,7 @@ def test_the_strategy(strategy: Strategy) -> None:
     assert wspy.Poller().strategy == wspy.Poller("auto").strategy == "epoll"
     with pytest.raises(ValueError, match="'auto', 'select', 'poll' or 'epoll', not 'kqueue'"):
         wspy.Poller("kqueue")  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^strategy must be a str, not int$"):
         wspy.Poller(1)  # type: ignore[arg-type]
 
 
@@ -291,7 +291,10 @@ def test_bad_descriptors(poller: wspy.Poller, pipe: tuple[int, int]) -> None:
             method(-1, IN)
     with pytest.raises(ValueError, match="negative"):
         poller.unregister(-1)
-    with pytest.raises(TypeError, match="fileno"):
+    for large in (2**31, 2**100):
+        with pytest.raises(ValueError, match=f"fd must be a descriptor, .* as large as {large}"):
+            poller.register(large, IN)
+    with pytest.raises(TypeError, match=r"^fd must be an int or have fileno\(\), not str$"):
         poller.register("0", IN)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="fd and mask"):
         poller.register(0)  # type: ignore[call-arg]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import gc
+import logging
 import os
 import queue
 import select
@@ -203,6 +204,20 @@ def test_it_is_level_triggered(servers: Servers, pipe: tuple[int, int]) -> None:
     assert [told.get() for _ in range(told.qsize())] == [IN] * 5
 
 
+def test_an_end_that_nobody_minds(servers: Servers, pipe: tuple[int, int], log: Records) -> None:
+    """The program is busy with it for ever: the log says so, once."""
+    server = servers.run()
+    calls: queue.Queue[int] = queue.Queue()
+    server.register(pipe[0], IN, lambda fd, mask: calls.put(mask))
+    os.close(pipe[1])
+    wait_until(lambda: calls.qsize() >= 1500)
+    server.unregister(pipe[0])
+    assert [calls.get() for _ in range(1500)] == [HUP] * 1500
+    (line,) = log.at(logging.WARNING)
+    assert line.startswith(f"descriptor {pipe[0]} is at its end or has failed, which its callback ")
+    assert line.endswith("was told 1000 times in a row: it should be unregistered")
+
+
 def test_hang_up_and_error(servers: Servers, pipe: tuple[int, int]) -> None:
     server = servers.run()
     masks: queue.Queue[int] = queue.Queue()
@@ -255,7 +270,10 @@ def test_bad_descriptors(servers: Servers, pipe: tuple[int, int]) -> None:
     assert raised.value.errno == errno.EBADF
     with pytest.raises(ValueError, match="negative"):
         server.register(-1, IN, nothing)
-    with pytest.raises(TypeError, match="fileno"):
+    for large in (2**31, 2**100):
+        with pytest.raises(ValueError, match=f"fd must be a descriptor, .* as large as {large}"):
+            server.register(large, IN, nothing)
+    with pytest.raises(TypeError, match=r"^fd must be an int or have fileno\(\), not str$"):
         server.register("0", IN, nothing)  # type: ignore[arg-type]
 
 
@@ -272,6 +290,10 @@ def test_bad_arguments(servers: Servers, pipe: tuple[int, int]) -> None:
         server.register(pipe[0], IN, None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="async or yield"):
         server.register(pipe[0], IN, later)
+    with pytest.raises(
+        TypeError, match=r"^callback is called with \(fd, mask\), which .* not take$"
+    ):
+        server.register(pipe[0], IN, lambda fd: None)  # type: ignore[misc, arg-type]
     with pytest.raises(TypeError, match="fd, mask and callback"):
         server.register(pipe[0], IN)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="fd and mask"):

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/select.h>
 
+#define HUNG_MAX 1000 /* calls about an end until the log tells of them */
+
 struct ws_guest *ws_guest_new(int fd, void *object) {
     struct ws_guest *guest = calloc(1, sizeof *guest);
     if (!guest) return NULL;
@@ -210,6 +212,16 @@ static struct ws_loop *loop_of(struct ws_tick *t) {
     return (struct ws_loop *)(void *)t;
 }
 
+/* Whoever does not take it out is called for ever, as fast as the loop turns. */
+static void note_hung(struct ws_tick *t, struct ws_guest *guest, uint32_t events) {
+    if (!(events & (WS_POLL_ERR | WS_POLL_HUP)) || !guest->is_in) guest->n_hung = 0;
+    else if (guest->n_hung < HUNG_MAX && ++guest->n_hung == HUNG_MAX)
+        ws_tick_log(t, WS_LINE_SYSTEM, WS_LOG_WARNING,
+                    "descriptor %d is at its end or has failed, which its callback was told %d "
+                    "times in a row: it should be unregistered",
+                    guest->fd, HUNG_MAX);
+}
+
 void ws_guest_dispatch(struct ws_tick *t, const struct ws_event *ev) {
     struct ws_loop *l = loop_of(t);
     struct ws_guest *guest = find(l, ev->key, (uint32_t)ev->len);
@@ -226,6 +238,7 @@ void ws_guest_dispatch(struct ws_tick *t, const struct ws_event *ev) {
         refs += unseat(l, guest);
         tell_left(t, guest);
     }
+    note_hung(t, guest, ev->code);
     unref_by(guest, refs);
 }
 

@@ -13,6 +13,7 @@ struct ws_guest {
     _Atomic uint32_t refs;
     _Atomic uint32_t wanted; /* enum ws_poll, or-ed */
     int fd;
+    uint32_t n_hung;        /* calls in a row that told of an end or an error */
     uint32_t place, number; /* in the loop's table */
     bool is_in;             /* the table has it, and a reference */
     bool is_lost;           /* the poller does not have it: it was closed, or never fit */

@@ -284,6 +284,19 @@ static const char *const policies[] = {
     [WS_BACKLOG_DROP_OLDEST] = "drop-oldest",
 };
 
+int ws_convert_fd(PyObject *value) {
+    if (!PyLong_Check(value) && !PyObject_HasAttrString(value, "fileno")) {
+        PyErr_Format(PyExc_TypeError, "fd must be an int or have fileno(), not %.100s",
+                     Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    int fd = PyObject_AsFileDescriptor(value);
+    if (fd < 0 && PyErr_ExceptionMatches(PyExc_OverflowError))
+        PyErr_Format(PyExc_ValueError, "fd must be a descriptor, and none is as large as %R",
+                     value);
+    return fd;
+}
+
 int ws_convert_poll_mask(PyObject *value, uint32_t *out) {
     if (!PyLong_Check(value)) {
         PyErr_Format(PyExc_TypeError, "mask must be an int, not %.100s", Py_TYPE(value)->tp_name);
@@ -325,6 +338,11 @@ static int find_word(PyObject *value, const char *const *words, int n) {
 }
 
 int ws_convert_strategy(PyObject *value, enum ws_strategy *out) {
+    if (!PyUnicode_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "strategy must be a str, not %.100s",
+                     Py_TYPE(value)->tp_name);
+        return -1;
+    }
     int i = find_word(value, strategies, (int)Py_ARRAY_LENGTH(strategies));
     if (i >= 0) {
         *out = (enum ws_strategy)i;

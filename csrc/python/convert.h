@@ -56,6 +56,9 @@ void ws_convert_rules_fini(struct ws_handshake_rules *rules);
 int ws_convert_strategy(PyObject *value, enum ws_strategy *out);
 const char *ws_convert_strategy_name(enum ws_strategy strategy);
 
+/* A descriptor as register() and its like take it: an int, or what has fileno(). It, or -1 with an
+ * exception set. */
+int ws_convert_fd(PyObject *value);
 /* What a descriptor is to be watched for, as register() and modify() take it: enum ws_poll. */
 int ws_convert_poll_mask(PyObject *value, uint32_t *out);
 

@@ -5,7 +5,6 @@
 
 #include "convert.h"
 #include "errors.h"
-#include "timer_type.h"
 
 #include <errno.h>
 #include <string.h>
@@ -114,6 +113,16 @@ static struct ws_guest_object *make(struct ws_server_object *server, int fd, PyO
     return NULL;
 }
 
+/* Late: wspy.handlers needs this module. */
+static int check_callback(PyObject *callback) {
+    PyObject *handlers = PyImport_ImportModule("wspy.handlers");
+    PyObject *none =
+        handlers ? PyObject_CallMethod(handlers, "check_callback", "O", callback) : NULL;
+    Py_XDECREF(handlers);
+    Py_XDECREF(none);
+    return none ? 0 : -1;
+}
+
 const char ws_guest_type_register_doc[] =
     "register($self, fd, mask, callback, /)\n--\n\n"
     "Watch another descriptor (a pipe, a serial port, a database's socket) on the loop:\n"
@@ -125,11 +134,14 @@ const char ws_guest_type_register_doc[] =
     "may not be noticed by themselves. The server neither reads, writes nor closes it. Take it out\n"
     "before you close it: if one that was closed is noticed (poll and select do), or cannot be\n"
     "waited for, callback gets POLLNVAL once, and a log line says that it was unregistered.\n\n"
+    "At the end of a stream a descriptor stays ready: unregister it when a read gives b''. A log\n"
+    "line tells of one whose callback got POLLHUP or POLLERR 1000 times in a row.\n\n"
     "What callback raises is logged, and the server goes on. It may do anything, unregister itself\n"
     "and others too. When run() ends all are unregistered.\n\n"
     "FileExistsError: it is registered already, or the server's own; PermissionError: a regular\n"
     "file or a directory, which is always ready; OSError (EBADF): it is not open; ValueError: a\n"
-    "wrong mask, or too large a descriptor for select; RuntimeError once the server has run.\n\n"
+    "wrong mask, or too large a descriptor; TypeError: callback does not take (fd, mask), or is\n"
+    "async; RuntimeError once the server has run.\n\n"
     "Mailbox: any thread may call it; the loop watches from its next iteration on.\n\n"
     ">>> import os, wspy\n"
     ">>> server = wspy.Server(port=0)\n"
@@ -152,9 +164,9 @@ PyObject *ws_guest_type_register(struct ws_server_object *self, PyObject *const 
         return PyErr_Format(PyExc_TypeError, "register() takes fd, mask and callback (%zd given)",
                             n);
     if (!may_register(self)) return NULL;
-    int fd = PyObject_AsFileDescriptor(args[0]);
+    int fd = ws_convert_fd(args[0]);
     if (fd < 0 || ws_convert_poll_mask(args[1], &mask) < 0) return NULL;
-    if (ws_timer_type_check("register", args[2]) < 0) return NULL;
+    if (check_callback(args[2]) < 0) return NULL;
     if (find(self, fd))
         return ws_errors_raise_os(EEXIST, "descriptor %d is registered already", fd);
     if (PyErr_Occurred()) return NULL;
@@ -177,7 +189,7 @@ PyObject *ws_guest_type_modify(struct ws_server_object *self, PyObject *const *a
     uint32_t mask;
     if (n != 2) return PyErr_Format(PyExc_TypeError, "modify() takes fd and mask (%zd given)", n);
     if (!may_register(self)) return NULL;
-    int fd = PyObject_AsFileDescriptor(args[0]);
+    int fd = ws_convert_fd(args[0]);
     if (fd < 0 || ws_convert_poll_mask(args[1], &mask) < 0) return NULL;
     struct ws_guest_object *guest = need(self, fd);
     if (!guest) return NULL;
@@ -196,7 +208,7 @@ const char ws_guest_type_unregister_doc[] =
 
 PyObject *ws_guest_type_unregister(struct ws_server_object *self, PyObject *file) {
     if (!ws_server_type_has_core(self)) return NULL;
-    int fd = PyObject_AsFileDescriptor(file);
+    int fd = ws_convert_fd(file);
     struct ws_guest_object *guest = fd < 0 ? NULL : need(self, fd);
     if (!guest) return NULL;
     int err = 0;

@@ -90,7 +90,7 @@ static PyObject *poller_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     static char *names[] = {"strategy", NULL};
     PyObject *name = NULL; /* borrowed */
     enum ws_strategy strategy = WS_STRATEGY_AUTO;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|U:Poller", names, &name) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:Poller", names, &name) ||
         (name && ws_convert_strategy(name, &strategy) < 0))
         return NULL;
     struct ws_poller_object *self = (struct ws_poller_object *)type->tp_alloc(type, 0);
@@ -153,7 +153,7 @@ static int read_arguments(const struct ws_poller_object *self, const char *metho
         PyErr_Format(PyExc_TypeError, "%s() takes fd and mask (%zd given)", method, n);
         return -1;
     }
-    *fd = PyObject_AsFileDescriptor(args[0]);
+    *fd = ws_convert_fd(args[0]);
     if (*fd < 0 || ws_convert_poll_mask(args[1], mask) < 0) return -1;
     return is_usable(self) ? 0 : -1;
 }
@@ -164,7 +164,7 @@ PyDoc_STRVAR(register_doc,
 "POLLIN, POLLPRI and POLLOUT, or-ed, or 0; POLLERR, POLLHUP and POLLNVAL come unasked. A regular\n"
 "file is always ready, with every strategy.\n\n"
 "FileExistsError if it is registered already, OSError (EBADF) if it is not open, ValueError if\n"
-"it is negative, too large for select, or for another mask. Unregister it before you close it.\n\n"
+"it is negative or too large (for select: from FD_SETSIZE on), or for another mask. Unregister it before you close it.\n\n"
 ">>> import os, wspy\n"
 ">>> reader, writer = os.pipe()\n"
 ">>> with wspy.Poller('poll') as poller:\n"
@@ -221,7 +221,7 @@ PyDoc_STRVAR(unregister_doc,
 "[]");
 
 static PyObject *poller_unregister(struct ws_poller_object *self, PyObject *file) {
-    int fd = PyObject_AsFileDescriptor(file), err;
+    int fd = ws_convert_fd(file), err;
     if (fd < 0 || !is_usable(self)) return NULL;
     Py_BEGIN_ALLOW_THREADS
     err = ws_pollset_del(self->set, fd);

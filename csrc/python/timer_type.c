@@ -83,7 +83,9 @@ static bool is_inert(PyObject *function) {
     return (code->co_flags & (CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR)) != 0;
 }
 
-int ws_timer_type_check(const char *method, PyObject *function) {
+/* What a method such as "every" is to call later; NULL: it was not given. 0, or -1 with a TypeError
+ * set. */
+static int check_function(const char *method, PyObject *function) {
     if (!function || !PyCallable_Check(function)) {
         PyErr_Format(PyExc_TypeError, "%s() takes a function to call, not %.100s", method,
                      function ? Py_TYPE(function)->tp_name : "nothing");
@@ -101,7 +103,7 @@ int ws_timer_type_check(const char *method, PyObject *function) {
 static PyObject *make(struct ws_server_object *server, const char *method, double delay,
                       double every, PyObject *const *args, Py_ssize_t n) {
     if (!ws_server_type_may_call(server)) return NULL;
-    if (ws_timer_type_check(method, n < 1 ? NULL : args[0]) < 0) return NULL;
+    if (check_function(method, n < 1 ? NULL : args[0]) < 0) return NULL;
     if (server->n_timers >= TIMERS_MAX) {
         return PyErr_Format(PyExc_RuntimeError, "%u calls wait already", TIMERS_MAX);
     }

@@ -15,9 +15,6 @@ extern const char ws_timer_type_call_soon_doc[], ws_timer_type_call_later_doc[],
 
 /* The core's on_call, with the timer as object. False: it raised, and its exception is set. */
 bool ws_timer_type_called(PyObject *timer, bool called, bool done);
-/* What a method such as "every" is to call later; NULL: it was not given. 0, or -1 with a TypeError
- * set. */
-int ws_timer_type_check(const char *method, PyObject *function);
 /* For the server's traverse and clear. */
 int ws_timer_type_visit_all(struct ws_server_object *server, visitproc visit, void *arg);
 void ws_timer_type_drop_all(struct ws_server_object *server);
