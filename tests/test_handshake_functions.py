@@ -413,8 +413,12 @@ def test_details() -> None:
     assert HandshakeError(400, "é" * 200).answer().endswith(("é" * 128 + "\n").encode())
     with pytest.raises(UnicodeEncodeError):
         HandshakeError(400, "\ud800").answer()
-    with pytest.raises(ValueError, match="null"):
-        HandshakeError(400, "a\0b").answer()
+    with pytest.raises(ValueError, match=r"^detail must have no NUL$"):
+        HandshakeError(400, "a\0b")
+    with pytest.raises(TypeError, match=r"^detail must be a str, not bytes$"):
+        HandshakeError(400, b"a")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^status must be an int from 400 to 599, not str$"):
+        HandshakeError("400")  # type: ignore[arg-type]
     for wrong in (0, 101, 200, 399, 600, -1):
         with pytest.raises(
             ValueError, match=f"^status must be an int from 400 to 599, not {wrong}$"

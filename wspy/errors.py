@@ -70,8 +70,14 @@ class HandshakeError(ValueError):
     """
 
     def __init__(self, status: int, detail: str = "", head_only: bool = False) -> None:
+        if not isinstance(status, int):
+            raise TypeError(f"status must be an int from 400 to 599, not {type(status).__name__}")
         if not 400 <= status <= 599:
             raise ValueError(f"status must be an int from 400 to 599, not {status!r}")
+        if not isinstance(detail, str):
+            raise TypeError(f"detail must be a str, not {type(detail).__name__}")
+        if "\0" in detail:
+            raise ValueError("detail must have no NUL")
         super().__init__(status, detail, head_only)
         self.status = status
         self.detail = detail

@@ -178,10 +178,11 @@ static PyObject *pack(PyObject *module, PyObject *const *args, Py_ssize_t n, PyO
 
 /* ---- pack_into ---- */
 
-/* An offset into a buffer of that length, where a negative one counts from the end. */
+/* An offset into a buffer of that length, where a negative one counts from the end. One that is
+ * too large for any buffer is as large as they get. */
 static int get_offset(const struct ws_state *state, PyObject *value, Py_ssize_t len,
                       Py_ssize_t *out) {
-    Py_ssize_t offset = value ? PyNumber_AsSsize_t(value, PyExc_IndexError) : 0;
+    Py_ssize_t offset = value ? PyNumber_AsSsize_t(value, NULL) : 0;
     if (offset == -1 && PyErr_Occurred()) return -1;
     *out = offset < 0 ? offset + len : offset;
     if (*out >= 0 && *out <= len) return 0;
