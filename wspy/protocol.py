@@ -13,7 +13,7 @@ from .pages import make_fields
 
 # RFC 6455 section 3. The core looks at host and target more closely, and refuses "#".
 URL = re.compile(
-    r"(?P<scheme>wss?)://(?P<host>\[[^]/?#]*\]|[^:/?#@[\]]*)(:(?P<port>[0-9]*))?"
+    r"(?P<scheme>wss?)://(?P<host>\[[^]/?#]*\]|[^:/?#@[\]]+)(:(?P<port>[0-9]{0,5}))?"
     r"(?P<path>/[^?#]*)?(\?(?P<query>[^#]*))?",
     re.IGNORECASE,
 )
@@ -156,6 +156,8 @@ def _split(url: object) -> tuple[str, str, str]:
     if not match or not url.isascii() or not url.isprintable():
         raise wrong_value("url", wanted, url)
     host, port = match["host"], match["port"]
+    if port and not 0 < int(port) <= 65535:
+        raise ValueError(f"url must have a port from 1 to 65535, not {port}")
     # RFC 6455 section 4.1 item 4: a port only if it is not the default one.
     if port and int(port) != (443 if match["scheme"].lower() == "wss" else 80):
         host += f":{port}"
