@@ -30,9 +30,11 @@ struct ws_closing {
     struct ws_slice reason;
 };
 
-/* What came of a connection lately; only one that is limited, or sends control frames, has it. */
+/* What came of a connection lately; only one that is limited, or sends or gets control frames, has
+ * it. */
 struct ws_rates {
     struct ws_rate control, messages, bytes;
+    uint64_t ping_ns;   /* our last ping went, and its pong has not come; else 0 */
     uint32_t resume_ms; /* throttled: when it may be read again */
 };
 
@@ -131,7 +133,6 @@ struct ws_conn {
     };
     uint32_t ping_after_ms;      /* of silence: ping_interval, a little less for everybody */
     _Atomic uint32_t latency_us; /* WS_LATENCY_NONE: not known */
-    uint64_t ping_ns;            /* our last ping went */
     struct ws_timer timer; /* of the deadline that is next, or of one that was put off since */
 
     struct ws_subscriber subscriber; /* under the tick's topics_lock */
@@ -245,6 +246,8 @@ void ws_conn_make_ping(struct ws_conn *c, uint8_t payload[8]);
 
 /* ---- conn_rate.c: how much may come in a second ---- */
 
+/* Made if there are none yet. NULL: out of memory. */
+struct ws_rates *ws_conn_need_rates(struct ws_conn *c);
 /* A message came (which counts in message_rate), a control frame, bytes. False: too many. */
 bool ws_conn_allow_message(struct ws_conn *c);
 bool ws_conn_allow_control(struct ws_conn *c);

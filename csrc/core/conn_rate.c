@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-static struct ws_rates *need_rates(struct ws_conn *c) {
+struct ws_rates *ws_conn_need_rates(struct ws_conn *c) {
     if (!c->rates) c->rates = calloc(1, sizeof *c->rates);
     return c->rates;
 }
@@ -27,20 +27,20 @@ bool ws_conn_allow_message(struct ws_conn *c) {
     c->active_ms = (uint32_t)c->tick->now_ms;
     c->amid = false; /* what follows it begins later */
     if (!rate) return true;
-    struct ws_rates *r = need_rates(c);
+    struct ws_rates *r = ws_conn_need_rates(c);
     return !r || settle_rate(c, r, ws_rate_take(&r->messages, c->tick->now_ms, 1, rate));
 }
 
 bool ws_conn_allow_bytes(struct ws_conn *c, size_t n) {
     uint64_t rate = c->tick->options->byte_rate;
     if (!rate) return true;
-    struct ws_rates *r = need_rates(c);
+    struct ws_rates *r = ws_conn_need_rates(c);
     return !r || settle_rate(c, r, ws_rate_take(&r->bytes, c->tick->now_ms, n, rate));
 }
 
 bool ws_conn_allow_control(struct ws_conn *c) {
     uint32_t rate = c->tick->options->control_rate;
     if (!rate) return true;
-    struct ws_rates *r = need_rates(c);
+    struct ws_rates *r = ws_conn_need_rates(c);
     return !r || ws_rate_take(&r->control, c->tick->now_ms, 1, rate) == 0;
 }

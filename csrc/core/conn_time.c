@@ -140,15 +140,19 @@ void ws_conn_note_write(struct ws_conn *c, bool was_blocked, bool moved) {
 /* ---- pings ---- */
 
 void ws_conn_make_ping(struct ws_conn *c, uint8_t payload[8]) {
-    c->ping_ns = ws_tick_read_ns();
-    ws_bytes_put64(payload, c->ping_ns ^ c->tick->salt);
+    struct ws_rates *r = ws_conn_need_rates(c); /* without: its pong says nothing */
+    uint64_t now_ns = ws_tick_read_ns();
+    if (r) r->ping_ns = now_ns;
+    ws_bytes_put64(payload, now_ns ^ c->tick->salt);
 }
 
 void ws_conn_take_pong(struct ws_conn *c, const uint8_t *data, size_t len) {
-    if (len != 8 || !c->ping_ns || (ws_bytes_get64(data) ^ c->tick->salt) != c->ping_ns) return;
-    uint64_t us = (ws_tick_read_ns() - c->ping_ns) / 1000;
+    struct ws_rates *r = c->rates;
+    if (len != 8 || !r || !r->ping_ns) return;
+    if ((ws_bytes_get64(data) ^ c->tick->salt) != r->ping_ns) return;
+    uint64_t us = (ws_tick_read_ns() - r->ping_ns) / 1000;
     uint32_t latency = us < WS_LATENCY_NONE ? (uint32_t)us : WS_LATENCY_NONE - 1;
-    c->ping_ns = 0; /* the same pong again says nothing */
+    r->ping_ns = 0; /* the same pong again says nothing */
     atomic_store_explicit(&c->latency_us, latency, memory_order_relaxed);
 }
 
