@@ -10,7 +10,7 @@
 #define LINGER_MAX (64u * 1024) /* bytes read and thrown away behind an error answer */
 
 /* Of an idle connection this is the most: malloc adds 8 bytes and rounds up to 16. */
-_Static_assert(sizeof(struct ws_conn) <= 272, "struct ws_conn has grown");
+_Static_assert(sizeof(struct ws_conn) <= 280, "struct ws_conn has grown");
 
 /* ---- life ---- */
 

@@ -181,12 +181,20 @@ static void give_lent_back(struct ws_deflate *d) {
 
 void ws_deflate_free(struct ws_deflate *d) {
     if (!d) return;
-    unlist(d);
+    ws_deflate_end_reading(d);
+    free_writer(d->writer);
+    d->writer = NULL;
+    note_used(d);
+    free(d);
+}
+
+void ws_deflate_end_reading(struct ws_deflate *d) {
     if (d->reader && d->read_alone) give_lent_back(d);
     free_reader(d->reader);
-    free_writer(d->writer);
+    d->reader = NULL;
     free(d->window);
-    free(d);
+    d->window = NULL;
+    note_used(d);
 }
 
 uint8_t ws_deflate_bits(const struct ws_deflate *d) {

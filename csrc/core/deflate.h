@@ -61,6 +61,8 @@ bool ws_deflate_borrow(struct ws_deflate *d);
  * WS_ERR_MEMORY. After an error nothing more may be read. */
 int ws_deflate_read(struct ws_deflate *d, const uint8_t *data, size_t len, bool last,
                     struct ws_buf *out, size_t max);
+/* Nothing more is read: gives up what that takes. */
+void ws_deflate_end_reading(struct ws_deflate *d);
 
 /* ---- writing ---- */
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define WS_FRAME_HEADER_MAX 14
+#define WS_FRAME_RSV1 0x40 /* in the first byte */
 #define WS_CONTROL_MAX 125 /* payload bytes of a control frame (section 5.5) */
 
 enum ws_opcode {

@@ -20,10 +20,11 @@ enum state {
 };
 
 struct ws_proto_partial {
-    struct ws_buf message; /* payload of the message in progress */
-    uint8_t *direct;       /* borrowed: where the next byte of a large message goes; before the
-                              answer: what has come */
-    uint64_t frame_left;   /* payload bytes of the frame in progress still to come */
+    struct ws_buf message;  /* payload of the message in progress */
+    struct ws_buf inflated; /* compressed: what it says */
+    uint8_t *direct;        /* borrowed: where the next byte of a large message goes; before the
+                               answer: what has come */
+    uint64_t frame_left;    /* payload bytes of the frame in progress still to come */
     uint64_t
         message_len; /* payload bytes of the message in progress announced so far, all its frames */
     uint32_t key;    /* turned to the next payload byte of the frame in progress */
@@ -33,6 +34,8 @@ struct ws_proto_partial {
     bool fin;             /* of the frame in progress */
     bool is_shown;        /* the last event points into control */
     bool head_masked;     /* AWAIT: what has come is still masked */
+    bool compressed;      /* the message in progress: payload and message_len are as it came */
+    bool inflates;        /* and it is inflated as it comes */
     struct ws_utf8 utf8;  /* of the text message in progress */
     uint8_t header_len;
     uint8_t control_len;
@@ -53,12 +56,19 @@ void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd,
 static void free_partial(struct ws_proto *p) {
     if (!p->partial) return;
     ws_buf_fini(&p->partial->message);
+    ws_buf_fini(&p->partial->inflated);
     free(p->partial);
     p->partial = NULL;
 }
 
+void ws_proto_set_deflate(struct ws_proto *p, struct ws_deflate *deflate) {
+    p->deflate = deflate;
+}
+
 void ws_proto_fini(struct ws_proto *p) {
     free_partial(p);
+    ws_deflate_free(p->deflate);
+    p->deflate = NULL;
     p->state = STATE_ENDED;
     p->ended = true;
 }
@@ -80,6 +90,7 @@ static void end(struct ws_proto *p) {
     p->state = STATE_ENDED;
     p->ended = true;
     free_partial(p);
+    if (p->deflate) ws_deflate_end_reading(p->deflate);
 }
 
 static void fail(struct ws_proto *p, struct ws_proto_event *ev, uint16_t code, const char *why) {
@@ -110,6 +121,17 @@ bool ws_proto_is_amid(const struct ws_proto *p) {
 
 /* ---- frame headers ---- */
 
+/* 5.2: RSV "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values."
+ * RFC 7692 6: permessage-deflate has RSV1 say that the message is compressed, on its first frame
+ * only: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first
+ * fragments of a data message." */
+static bool may_reserve(const struct ws_proto *p, uint8_t first) {
+    uint8_t opcode = first & 0x0F;
+    if (!(first & 0x70)) return true;
+    return p->deflate && (first & 0x70) == WS_FRAME_RSV1 &&
+           (opcode == WS_OPCODE_TEXT || opcode == WS_OPCODE_BINARY);
+}
+
 /* The rules that the first two bytes of a frame can break. True if they are kept. */
 static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second,
                         struct ws_proto_event *ev) {
@@ -117,9 +139,7 @@ static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second,
     bool has_begun = p->partial->opcode != 0;
     bool masked = (second & 0x80) != 0;
 
-    /* 5.2: RSV "MUST be 0 unless an extension is negotiated that defines meanings for non-zero
-     * values." */
-    if (first & 0x70) {
+    if (!may_reserve(p, first)) {
         fail(p, ev, 1002, "a reserved bit is set");
         return false;
     }
@@ -142,16 +162,26 @@ static bool judge_start(struct ws_proto *p, uint8_t first, uint8_t second,
     return ev->kind == WS_PROTO_NONE;
 }
 
+/* Payload bytes that a message may have. What cannot be compressed gets a little longer by it: five
+ * bytes for each block, of which some compressors make small ones. */
+static uint64_t payload_max(const struct ws_proto *p) {
+    uint64_t max = p->max_message_size;
+    bool is_longer = p->partial->compressed && max < UINT64_MAX / 2;
+    return is_longer ? max + max / 256 + 64 : max;
+}
+
 static void begin_data(struct ws_proto *p, const struct ws_frame *f, struct ws_proto_event *ev) {
     struct ws_proto_partial *part = p->partial;
     if (f->opcode != WS_OPCODE_CONTINUATION) {
         part->opcode = f->opcode;
         part->message_len = 0;
         part->n_fragments = 0;
+        part->compressed = f->rsv != 0;
+        part->inflates = false;
         ws_utf8_init(&part->utf8);
     }
     if (part->n_fragments < UINT32_MAX) part->n_fragments++;
-    if (f->len > p->max_message_size - part->message_len) {
+    if (f->len > payload_max(p) - part->message_len) {
         fail(p, ev, 1009, "the message is too big");
     } else if (part->n_fragments > p->max_fragments) {
         fail(p, ev, 1009, "the message has too many fragments");
@@ -233,6 +263,7 @@ static void close_event(struct ws_proto *p, uint8_t *data, size_t len, struct ws
      * The partial (which may hold this payload) stays until fini. */
     p->state = STATE_ENDED;
     p->ended = true;
+    if (p->deflate) ws_deflate_end_reading(p->deflate);
     ev->kind = WS_PROTO_CLOSE;
     ev->code = code;
     ev->data = data;
@@ -372,9 +403,74 @@ static bool awaits_masked(struct ws_proto *p, uint8_t *data, size_t n, struct ws
     return true;
 }
 
+/* ---- compressed messages (RFC 7692) ---- */
+
+/* Inflates n bytes of the message, and validates what they say. False: told, or *err is set. */
+static bool inflate_some(struct ws_proto *p, const uint8_t *data, size_t n, bool last,
+                         struct ws_proto_event *ev, int *err) {
+    struct ws_proto_partial *part = p->partial;
+    struct ws_buf *out = &part->inflated;
+    size_t before = out->len;
+    int result = ws_deflate_read(p->deflate, data, n, last, out, p->max_message_size);
+    if (result == WS_ERR_MEMORY) *err = WS_ERR_MEMORY;
+    else if (result == WS_ERR_LIMIT) fail(p, ev, 1009, "the message is too big");
+    /* RFC 7692 has no code for this; RFC 6455 7.4.1: 1007 is for "data within a message that was
+     * not consistent with the type of the message". */
+    else if (result < 0) fail(p, ev, 1007, "the compressed data is broken");
+    if (result < 0) return false;
+    bool is_text = part->opcode == WS_OPCODE_TEXT && out->len > before;
+    if (is_text && ws_utf8_feed(p->simd, &part->utf8, out->data + before, out->len - before) < 0) {
+        fail(p, ev, 1007, "the text is not UTF-8");
+        return false;
+    }
+    return true;
+}
+
+/* The last of a compressed message has come; empty: any address will do for no bytes. */
+static void inflated_event(struct ws_proto *p, uint8_t *empty, struct ws_proto_event *ev) {
+    struct ws_proto_partial *part = p->partial;
+    part->message_len = part->inflated.len;
+    bool owned = part->inflated.len > 0;
+    ws_buf_fini(&part->message);
+    message_event(p, owned ? ws_buf_take(&part->inflated) : empty, owned, ev);
+    ev->inflated = true;
+}
+
+/* A message that is long already is inflated as it comes, from here on, if that can be: what was
+ * collected goes first. */
+static bool begin_inflating(struct ws_proto *p, struct ws_proto_event *ev, int *err) {
+    struct ws_proto_partial *part = p->partial;
+    if (part->message.len < WS_DEFLATE_BORROW_MIN || !ws_deflate_borrow(p->deflate)) return true;
+    part->inflates = true;
+    bool good = inflate_some(p, part->message.data, part->message.len, false, ev, err);
+    if (good) ws_buf_fini(&part->message);
+    return good;
+}
+
+static ptrdiff_t feed_compressed(struct ws_proto *p, uint8_t *data, size_t len,
+                                 struct ws_proto_event *ev) {
+    struct ws_proto_partial *part = p->partial;
+    size_t take = len < part->frame_left ? len : (size_t)part->frame_left;
+    if (p->role == WS_ROLE_SERVER) part->key = ws_mask_apply(p->simd, data, data, take, part->key);
+    part->frame_left -= take;
+    bool last = part->frame_left == 0 && part->fin, good;
+    bool at_once = part->inflates || (last && part->message.len == 0); /* needs not be kept */
+    int err = at_once ? 0 : ws_buf_append(&part->message, data, take);
+    if (err < 0) return err;
+    if (at_once) good = inflate_some(p, data, take, last, ev, &err);
+    else if (last) good = inflate_some(p, part->message.data, part->message.len, true, ev, &err);
+    else good = begin_inflating(p, ev, &err);
+    if (good && last) inflated_event(p, data, ev);
+    else if (good && part->frame_left == 0) p->state = STATE_HEADER;
+    return err < 0 ? err : (ptrdiff_t)take;
+}
+
+/* ---- plain ones ---- */
+
 static ptrdiff_t feed_payload(struct ws_proto *p, uint8_t *data, size_t len,
                               struct ws_proto_event *ev) {
     struct ws_proto_partial *part = p->partial;
+    if (part->compressed) return feed_compressed(p, data, len, ev);
     size_t take = len < part->frame_left ? len : (size_t)part->frame_left;
     bool is_binary = part->opcode == WS_OPCODE_BINARY;
     if (take == part->message_len && part->fin && is_binary && may_leave_mask(p, take)) {

@@ -11,11 +11,16 @@
  * Payloads are unmasked in place and, where a frame is whole in the input, events point into it: no
  * copy. What cannot be delivered yet (a message in fragments or segments) is collected in a buffer
  * that grows with what came, never with what was announced. A peer between messages owns no memory,
- * from the next feed on. */
+ * from the next feed on.
+ *
+ * A compressed message is collected as it came, and inflated when it is whole; a long one while it
+ * comes, if there is a decompressor for it. Of either no more than max_message_size is ever held.
+ */
 #ifndef WS_PROTO_H
 #define WS_PROTO_H
 
 #include "buf.h"
+#include "deflate.h"
 #include "frame.h"
 #include "simd.h"
 #include "utf8.h"
@@ -50,8 +55,9 @@ struct ws_proto_event {
     enum ws_proto_kind kind;
     bool text;
     bool ascii;
-    bool owned;  /* data was allocated: the receiver takes it, to free with free() */
-    bool masked; /* a large binary message, not owned, whose bytes are still masked with key */
+    bool owned;    /* data was allocated: the receiver takes it, to free with free() */
+    bool masked;   /* a large binary message, not owned, whose bytes are still masked with key */
+    bool inflated; /* a message that came compressed: its bytes are more than were sent */
     uint16_t code;
     uint32_t key;
     uint8_t
@@ -71,10 +77,13 @@ struct ws_proto {
     uint32_t max_fragments;
     size_t max_message_size;
     struct ws_proto_partial *partial; /* owned, NULL while nothing has begun */
+    struct ws_deflate *deflate;       /* owned, NULL: permessage-deflate was not agreed on */
 };
 
 void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd,
                    size_t max_message_size, uint32_t max_fragments);
+/* permessage-deflate was agreed on (RFC 7692): messages may come compressed. Takes deflate. */
+void ws_proto_set_deflate(struct ws_proto *p, struct ws_deflate *deflate);
 void ws_proto_fini(struct ws_proto *p);
 /* Nothing is read any more, for a reason of the caller's. */
 void ws_proto_end(struct ws_proto *p);

@@ -27,8 +27,10 @@ struct trial {
     enum answer answer;
     bool page; /* pieces end at a mapped page's end */
     bool leaves_mask;
+    const struct ws_deflate_terms *terms; /* NULL: permessage-deflate was not agreed on */
 
     struct ws_proto proto;
+    struct ws_deflate_pool pool;
     uint8_t *into; /* a large message's memory */
     bool is_text;  /* the one that it was asked for */
     int n_buffers; /* BUFFER events */
@@ -166,6 +168,11 @@ static inline void take_event(struct trial *t, const struct ws_proto_event *ev) 
 static inline void begin(struct trial *t) {
     ws_proto_init(&t->proto, t->role, t->simd, t->max_size, t->max_fragments);
     t->proto.leaves_mask = t->leaves_mask;
+    if (t->terms) {
+        ws_deflate_pool_init(&t->pool, 6, 8);
+        ws_proto_set_deflate(&t->proto,
+                             ws_deflate_new(&t->pool, t->terms, t->role == WS_ROLE_SERVER));
+    }
     t->n_masked = 0;
     t->into = NULL;
     t->n_buffers = 0;
@@ -177,6 +184,10 @@ static inline void begin(struct trial *t) {
 static inline void finish(struct trial *t) {
     ws_proto_fini(&t->proto);
     CHECK(t->proto.partial == NULL);
+    if (t->terms) {
+        CHECK(!t->pool.n_lent && !t->pool.first);
+        ws_deflate_pool_fini(&t->pool);
+    }
     free(t->into);
     t->into = NULL;
 }
