@@ -48,6 +48,7 @@ void ws_conn_unref(struct ws_conn *c) {
     ws_conn_free_closing(c);
     free(c->head);
     free(c->words);
+    ws_deflate_free(c->proto.deflate);
     free(c);
 }
 
@@ -89,7 +90,8 @@ static void free_work(struct ws_conn *c) {
 static void free_working_memory(struct ws_conn *c) {
     ws_conn_drop_queue(c);
     ws_proto_fini(&c->proto);
-    c->throttled = false; /* resume_ms goes with the rates */
+    if (c->proto.deflate) ws_deflate_end(c->proto.deflate); /* what was agreed on stays */
+    c->throttled = false;                                   /* resume_ms goes with the rates */
     free(c->rates);
     c->rates = NULL;
     free_work(c);
@@ -230,6 +232,12 @@ bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
 struct ws_slice ws_conn_get_subprotocol(const struct ws_conn *c) {
     if (!c->subprotocol) return (struct ws_slice){"", 0};
     return c->tick->rules->subprotocols.items[c->subprotocol - 1];
+}
+
+bool ws_conn_get_deflate(const struct ws_conn *c, struct ws_deflate_terms *terms) {
+    if (!c->proto.deflate) return false;
+    ws_deflate_get_terms(c->proto.deflate, terms);
+    return true;
 }
 
 void *ws_conn_get_user(const struct ws_conn *c) {

@@ -1,9 +1,10 @@
 /* conn.h: one connection: socket, handshake, protocol, output queue, back-pressure.
  *
  * Several files share this struct: conn.c (life), conn_read.c (reading), conn_send.c (what users
- * send), conn_write.c (writing), conn_topic.c (topics), conn_close.c (closing), conn_time.c
- * (deadlines), conn_rate.c (rates) and dispatch.c (events to handlers). The loop is the only one
- * that tells them what the poller saw, and the only one that talks to the poller. */
+ * send), conn_deflate.c (compressing it), conn_write.c (writing), conn_topic.c (topics),
+ * conn_close.c (closing), conn_time.c (deadlines), conn_rate.c (rates) and dispatch.c (events to
+ * handlers). The loop is the only one that tells them what the poller saw, and the only one that
+ * talks to the poller. */
 #ifndef WS_CONN_H
 #define WS_CONN_H
 
@@ -270,6 +271,7 @@ struct ws_shared {
     const uint8_t *at; /* the frame in the arena until the tick ends, or NULL */
     size_t len;        /* of the frame */
     uint64_t key;
+    uint8_t compress; /* enum ws_compress */
 };
 /* Queues a shared message, or does what the policy says. Owner thread. */
 void ws_conn_deliver(struct ws_conn *c, struct ws_shared *shared);
@@ -300,6 +302,14 @@ void ws_conn_drop_queue(struct ws_conn *c);
 size_t ws_conn_discard(struct ws_conn *c);
 /* Throws away the messages that wait for a stream's end. */
 void ws_conn_drop_behind(struct ws_conn *c);
+
+/* ---- conn_deflate.c: compressing ---- */
+
+/* Whether a message of that frame size, or a part, is to be compressed when it is sealed. */
+bool ws_conn_wants_deflate(const struct ws_conn *c, uint8_t compress, uint8_t part, size_t size);
+/* Seals what is to be written next, if permessage-deflate was agreed on. False: a message cannot be
+ * brought to its end. */
+bool ws_conn_seal(struct ws_conn *c);
 
 /* ---- conn_write.c: writing ---- */
 

@@ -60,6 +60,12 @@ static uint16_t subprotocol_number(const struct ws_names *names, const struct ws
     return 0;
 }
 
+static bool set_deflate(struct ws_conn *c, const struct ws_deflate_terms *terms) {
+    struct ws_deflate *deflate = ws_deflate_new(&c->tick->deflate, terms, true);
+    ws_proto_set_deflate(&c->proto, deflate);
+    return deflate != NULL;
+}
+
 /* A valid upgrade: keeps the head, and tells the batch. The answer is given in dispatch. */
 static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8_t *head,
                     size_t head_len) {
@@ -76,6 +82,10 @@ static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8
     ws_proto_init(&c->proto, WS_ROLE_SERVER, c->tick->simd, o->max_message_size,
                   o->max_fragments ? o->max_fragments : UINT32_MAX);
     c->proto.leaves_mask = c->tick->handlers->takes_masked;
+    if (h->has_deflate && !set_deflate(c, &h->deflate)) {
+        ws_conn_die(c);
+        return;
+    }
 
     struct ws_event ev = {.kind = WS_EVENT_OPEN};
     if (ws_conn_keep(c, &ev, answer_text, len)) ws_conn_event(c, &ev);
@@ -221,6 +231,7 @@ static void take_message(struct ws_conn *c, const struct ws_proto_event *pe) {
         ws_conn_fail(c, 1008, "too many messages (message_rate)");
         return;
     }
+    if (pe->inflated) ws_count(&c->tick->counters->received_compressed, 1);
     if (pe->data) {
         c->expects_large = false;
     } else {
@@ -256,7 +267,20 @@ static void out_of_memory(struct ws_conn *c) {
     close_or_fail_event(c, &ev);
 }
 
+/* Messages that came compressed are larger than what was read: their peer gets no more into a batch
+ * than others may, and all peers no more than fits. The rest waits for the next. False: there is
+ * still room. */
+static bool put_off(struct ws_conn *c, size_t inflated, const uint8_t *rest, size_t len) {
+    if (inflated < WS_TICK_READ_MAX && c->tick->inflated < WS_TICK_INFLATED_MAX) return false;
+    if (!len || c->proto.ended) return true;
+    struct ws_work *w = ws_conn_need_work(c);
+    if (!w || ws_buf_append(&w->pending, rest, len) < 0) out_of_memory(c);
+    else ws_conn_make_ready(c);
+    return true;
+}
+
 static void feed_frames(struct ws_conn *c, uint8_t *data, size_t len) {
+    size_t inflated = 0;
     while (len && !c->proto.ended && !c->must_end) { /* behind a lost event all is void */
         struct ws_proto_event ev;
         ptrdiff_t n = ws_proto_feed(&c->proto, data, len, &ev);
@@ -267,6 +291,10 @@ static void feed_frames(struct ws_conn *c, uint8_t *data, size_t len) {
         data += n;
         len -= (size_t)n;
         take_event(c, &ev);
+        if (!ev.inflated) continue;
+        inflated += ev.len;
+        c->tick->inflated += ev.len;
+        if (put_off(c, inflated, data, len)) break;
     }
     ws_conn_note_read(c);
 }
@@ -377,8 +405,10 @@ void ws_conn_resume(struct ws_conn *c) {
         ws_conn_event(c, &ev);
     }
     size_t len = ws_conn_pending(c);
-    if (len && (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING)) {
-        uint8_t *data = ws_arena_take(&c->tick->in, len);
+    /* Behind what stands in the lane; the flush tells when that is empty. */
+    if (len && !ws_conn_lane(c) && (c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING)) {
+        bool is_full = c->tick->inflated >= WS_TICK_INFLATED_MAX;
+        uint8_t *data = is_full ? NULL : ws_arena_take(&c->tick->in, len);
         if (!data) { /* no room in this tick */
             ws_conn_make_ready(c);
             return;

@@ -214,7 +214,11 @@ static uint8_t kind_of(uint8_t part) {
 /* A message with a key, a part, or what is not in the arena (at is NULL): in a block then. */
 static int queue_entry(struct ws_conn *c, const struct ws_payload *p, size_t size,
                        const uint8_t *at) {
-    struct ws_queue_entry e = {.data = at, .len = size, .key = p->key, .kind = kind_of(p->part)};
+    struct ws_queue_entry e = {.data = at,
+                               .len = size,
+                               .key = p->key,
+                               .kind = kind_of(p->part),
+                               .deflate = ws_conn_wants_deflate(c, p->compress, p->part, size)};
     if (!at) {
         e.msg = ws_conn_encode(p);
         if (!e.msg) return WS_ERR_MEMORY;
@@ -231,7 +235,7 @@ static int queue_message(struct ws_conn *c, const struct ws_payload *p) {
      * is held by a block. */
     uint8_t *at = !c->blocked && !c->in_stream ? ws_conn_take_frame(c->tick, p) : NULL;
     if (at) ws_conn_write_frame(at, p);
-    bool is_plain = at && !p->key && p->part == WS_PART_WHOLE;
+    bool is_plain = at && !p->key && p->part == WS_PART_WHOLE && !c->proto.deflate;
     int err = is_plain ? push_borrowed(c, at, size) : queue_entry(c, p, size, at);
     if (err < 0) return err;
     note_sent(c, p->part);
@@ -314,23 +318,25 @@ static struct ws_msg *shared_msg(struct ws_shared *s) {
 
 void ws_conn_deliver(struct ws_conn *c, struct ws_shared *s) {
     struct ws_queue_entry e = {.len = s->len, .key = s->key, .kind = WS_QUEUE_MESSAGE};
+    e.deflate = e.shared = ws_conn_wants_deflate(c, s->compress, WS_PART_WHOLE, s->len);
     /* A close that another thread has posted goes behind what it published before: is_open says
      * nothing of that. */
     if (!is_there(c) || !has_place(c, posted_cost(c), WS_PART_WHOLE, s->key)) {
         count_dropped(c, 1);
         return;
     }
-    /* Who takes it at once reads it from the arena; who may keep it shares a block of its size. */
-    bool in_arena = s->at && !c->blocked && !c->in_stream;
+    /* Who takes it at once reads it from the arena; who may keep it shares a block of its size, and
+     * who gets it compressed shares that with the block. */
+    bool in_arena = s->at && !c->blocked && !c->in_stream && !e.deflate;
     if (in_arena) {
         e.data = s->at;
     } else if ((e.msg = shared_msg(s))) {
         e.data = e.msg->data;
         ws_msg_ref(e.msg);
     }
-    int err = !e.data               ? WS_ERR_MEMORY
-              : in_arena && !s->key ? push_borrowed(c, e.data, e.len)
-                                    : push_message(c, &e, WS_PART_WHOLE);
+    int err = !e.data                                    ? WS_ERR_MEMORY
+              : in_arena && !s->key && !c->proto.deflate ? push_borrowed(c, e.data, e.len)
+                                                         : push_message(c, &e, WS_PART_WHOLE);
     if (err < 0) {
         ws_queue_sink_unref(&c->tick->released, e.msg);
         count_dropped(c, 1);
@@ -438,7 +444,7 @@ static int reserve_posted(struct ws_conn *c, enum ws_mail_kind kind, size_t size
 }
 
 static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *msg, uint8_t part,
-                    uint64_t key) {
+                    uint64_t key, uint8_t compress) {
     size_t size = msg ? ws_msg_size(msg) : 0;
     int sent = msg ? reserve_posted(c, kind, size, part, key) : WS_SENT;
     if (sent != WS_SENT && sent != WS_SENT_OVER) return sent;
@@ -451,6 +457,7 @@ static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *ms
     mail->msg = msg;
     mail->part = part;
     mail->key = key;
+    mail->compress = compress;
     if (part != WS_PART_WHOLE) atomic_fetch_add_explicit(&c->posted_parts, 1, memory_order_relaxed);
     mail->over = sent == WS_SENT_OVER; /* the mail is the owner's once it is posted */
     ws_tick_post(c->tick, mail);
@@ -460,7 +467,7 @@ static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *ms
 static int post_message(struct ws_conn *c, const struct ws_payload *p) {
     struct ws_msg *msg = ws_conn_encode(p);
     if (!msg) return WS_ERR_MEMORY;
-    int sent = post_msg(c, WS_MAIL_SEND, msg, p->part, p->key);
+    int sent = post_msg(c, WS_MAIL_SEND, msg, p->part, p->key, p->compress);
     if (sent != WS_SENT && sent != WS_SENT_OVER) ws_msg_free(msg); /* not what it holds */
     return sent;
 }
@@ -470,7 +477,7 @@ static int post_ping(struct ws_conn *c, const uint8_t *data, size_t len) {
     if (data && !msg) return WS_ERR_MEMORY;
     /* One that carries nothing of the caller's is enough, however many are asked for. */
     if (!data && atomic_exchange(&c->ping_posted, true)) return WS_SENT;
-    int sent = post_msg(c, WS_MAIL_PING, msg, WS_PART_WHOLE, 0);
+    int sent = post_msg(c, WS_MAIL_PING, msg, WS_PART_WHOLE, 0, WS_COMPRESS_NEVER);
     if (!data && sent < 0) atomic_store(&c->ping_posted, false);
     if (sent != WS_SENT && sent != WS_SENT_OVER) ws_msg_unref(msg);
     return sent;
@@ -482,7 +489,9 @@ static void apply_message(struct ws_conn *c, struct ws_mail *mail) {
                                .len = size,
                                .msg = mail->msg,
                                .key = mail->key,
-                               .kind = kind_of(mail->part)};
+                               .kind = kind_of(mail->part),
+                               .deflate =
+                                   ws_conn_wants_deflate(c, mail->compress, mail->part, size)};
     take_back_posted(c, size);
     if (mail->part != WS_PART_WHOLE)
         atomic_fetch_sub_explicit(&c->posted_parts, 1, memory_order_relaxed);

@@ -51,11 +51,15 @@ static void write_failed(struct ws_conn *c) {
 
 void ws_conn_write(struct ws_conn *c) {
     struct iovec iov[PIECES_MAX];
-    size_t before = ws_queue_bytes(&c->queue);
-    bool was_blocked = c->blocked;
+    bool was_blocked = c->blocked, moved = false;
     c->blocked = false;
     while (ws_queue_n(&c->queue) && !c->broken) {
         size_t total;
+        if (c->proto.deflate && !ws_conn_seal(c)) {
+            c->broken = true;
+            ws_conn_gone(c, WS_CLOSE_ERROR);
+            break;
+        }
         int n = ws_queue_gather(&c->queue, iov, PIECES_MAX, &total);
         ssize_t done = ws_sock_writev(c->fd, iov, n);
         if (done < 0) {
@@ -66,6 +70,7 @@ void ws_conn_write(struct ws_conn *c) {
             }
             break;
         }
+        moved = true;
         ws_queue_consume(&c->queue, (size_t)done, &c->tick->released);
         if ((size_t)done < total) { /* full: asking again now would only tell EAGAIN */
             c->blocked = true;
@@ -75,7 +80,6 @@ void ws_conn_write(struct ws_conn *c) {
     /* What is left outlives the tick, and a run that has gone in part has to be told apart: what
      * was sealed, what is dropped, what each costs. Without memory the flush tries again. */
     if (c->blocked) ws_queue_settle(&c->queue);
-    bool moved = ws_queue_bytes(&c->queue) < before;
     if (c->blocked || was_blocked) ws_conn_note_write(c, was_blocked, moved);
     /* A peer that takes what is queued keeps its time to take the rest. */
     if (moved && c->has_deadline) ws_conn_arm_close(c);
@@ -102,7 +106,9 @@ static void judge_backlog(struct ws_conn *c) {
             ws_conn_event(c, &ev);
         }
     }
-    if (ws_conn_lane(c) && !c->paused) ws_conn_make_ready(c);
+    bool is_read = c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING;
+    bool waits = ws_conn_lane(c) || (is_read && ws_conn_pending(c));
+    if (waits && !c->paused) ws_conn_make_ready(c);
 }
 
 void ws_conn_flush(struct ws_conn *c) {

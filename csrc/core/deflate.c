@@ -20,19 +20,25 @@ struct ws_codec {
     bool has_ended;        /* with a final block, and nothing came behind it */
 };
 
+/* What a message may refer to of those before it. */
+struct window {
+    uInt len;
+    uint8_t bytes[];
+};
+
 /* Memory counts here: each connection that compresses has one. */
 struct ws_deflate {
     struct ws_deflate_pool *pool;
     struct ws_codec *reader, *writer;   /* owned: with takeover, or amid a message; else NULL */
-    uint8_t *window;                    /* owned: of a reader that was given back, or NULL */
+    struct window *window;              /* owned: of a reader that was given back, or NULL */
     struct ws_deflate *before, *behind; /* in the pool's list */
     uint32_t used_ms;
-    uint16_t window_len;
+    /* Any thread reads these: what changes stands apart. */
     uint8_t read_bits : 4, write_bits : 4;
     bool read_alone : 1, write_alone : 1; /* no takeover */
     bool is_server : 1;
-    bool is_listed : 1;
-    bool is_amid : 1; /* a message that is written */
+    bool is_listed;
+    bool is_amid; /* a message that is written */
 };
 
 _Static_assert(sizeof(struct ws_deflate) <= 56, "with malloc's own it is to be 64 bytes");
@@ -87,6 +93,10 @@ void ws_deflate_pool_fini(struct ws_deflate_pool *pool) {
     ws_deflate_pool_init(pool, pool->level, pool->memory_level);
 }
 
+void ws_deflate_pool_tidy(struct ws_deflate_pool *pool) {
+    if (pool->scratch.cap > SCRATCH_MAX) ws_buf_fini(&pool->scratch);
+}
+
 static void unlist(struct ws_deflate *d) {
     struct ws_deflate_pool *pool = d->pool;
     if (!d->is_listed) return;
@@ -113,11 +123,10 @@ static void give_reader_back(struct ws_deflate *d) {
     uInt len = 0;
     if (!d->reader) return;
     inflateGetDictionary(&d->reader->z, NULL, &len);
-    uint8_t *window = malloc(len ? len : 1);
+    struct window *window = malloc(sizeof *window + len);
     if (!window) return;
-    inflateGetDictionary(&d->reader->z, window, &len);
+    inflateGetDictionary(&d->reader->z, window->bytes, &window->len);
     d->window = window;
-    d->window_len = (uint16_t)len;
     free_reader(d->reader);
     d->reader = NULL;
 }
@@ -181,11 +190,15 @@ static void give_lent_back(struct ws_deflate *d) {
 
 void ws_deflate_free(struct ws_deflate *d) {
     if (!d) return;
+    ws_deflate_end(d);
+    free(d);
+}
+
+void ws_deflate_end(struct ws_deflate *d) {
     ws_deflate_end_reading(d);
     free_writer(d->writer);
     d->writer = NULL;
     note_used(d);
-    free(d);
 }
 
 void ws_deflate_end_reading(struct ws_deflate *d) {
@@ -220,6 +233,8 @@ void ws_deflate_get_terms(const struct ws_deflate *d, struct ws_deflate_terms *t
         .server_no_takeover = d->is_server ? d->write_alone : d->read_alone,
         .client_no_takeover = d->is_server ? d->read_alone : d->write_alone,
     };
+    terms->names_server_bits = terms->server_bits < WS_DEFLATE_BITS_MAX;
+    terms->names_client_bits = terms->client_bits < WS_DEFLATE_BITS_MAX;
 }
 
 /* ---- reading ---- */
@@ -229,7 +244,7 @@ static struct ws_codec *need_own_reader(struct ws_deflate *d) {
     if (d->reader) return d->reader;
     struct ws_codec *c = new_reader(d->read_bits);
     if (!c) return NULL;
-    if (d->window && inflateSetDictionary(&c->z, d->window, d->window_len) != Z_OK) {
+    if (d->window && inflateSetDictionary(&c->z, d->window->bytes, d->window->len) != Z_OK) {
         free_reader(c);
         return NULL;
     }

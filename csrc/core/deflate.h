@@ -41,6 +41,8 @@ struct ws_deflate_pool {
 void ws_deflate_pool_init(struct ws_deflate_pool *pool, uint8_t level, uint8_t memory_level);
 /* When no peer is left. */
 void ws_deflate_pool_fini(struct ws_deflate_pool *pool);
+/* Nobody uses scratch any more: it is not kept if it is large. */
+void ws_deflate_pool_tidy(struct ws_deflate_pool *pool);
 /* Takes the codecs of peers that were idle for WS_DEFLATE_IDLE_MS. Returns the milliseconds until
  * the next may be, or -1: no peer has any. */
 int64_t ws_deflate_pool_sweep(struct ws_deflate_pool *pool);
@@ -49,6 +51,9 @@ int64_t ws_deflate_pool_sweep(struct ws_deflate_pool *pool);
 struct ws_deflate *ws_deflate_new(struct ws_deflate_pool *pool,
                                   const struct ws_deflate_terms *terms, bool is_server);
 void ws_deflate_free(struct ws_deflate *d); /* may be NULL */
+/* Gives up all that it has of codecs: it is only asked for its terms any more, and may outlive the
+ * pool. */
+void ws_deflate_end(struct ws_deflate *d);
 
 /* ---- reading ---- */
 
@@ -84,7 +89,7 @@ void ws_deflate_forget(struct ws_deflate *d);
 uint8_t ws_deflate_bits(const struct ws_deflate *d);
 /* Whether what is written refers to what was written before. */
 bool ws_deflate_takes_over(const struct ws_deflate *d);
-/* What was agreed on, names_... aside. */
+/* What was agreed on; names_... are true of windows that are not the largest. Any thread. */
 void ws_deflate_get_terms(const struct ws_deflate *d, struct ws_deflate_terms *terms);
 struct ws_deflate_pool *ws_deflate_pool_of(const struct ws_deflate *d);
 

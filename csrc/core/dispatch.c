@@ -243,5 +243,5 @@ void ws_dispatch_batch(struct ws_tick *t) {
         ws_dispatch_drop(t, &ev);
     }
     ws_batch_reset(&t->batch);
-    t->in.used = 0;
+    t->in.used = t->inflated = 0;
 }

@@ -288,6 +288,16 @@ static bool agree_subprotocol(struct ws_handshake *h, const struct ws_http_head 
     return true;
 }
 
+/* RFC 6455 9.1: a recipient of what does not conform to the grammar "MUST immediately _Fail the
+ * WebSocket Connection_". */
+static bool agree_extensions(struct ws_handshake *h, const struct ws_http_head *head,
+                             const struct ws_deflate_rules *rules) {
+    int agreed = ws_extension_agree(&h->deflate, head, rules);
+    if (agreed < 0) return refuse(h, 400, "Sec-WebSocket-Extensions is not a list of extensions.");
+    h->has_deflate = agreed != 0;
+    return true;
+}
+
 static bool check_origin(struct ws_handshake *h, const struct ws_http_head *head,
                          const struct ws_allow_list *origins, const struct authority *host) {
     struct ws_slice origin;
@@ -317,6 +327,7 @@ void ws_handshake_check(struct ws_handshake *h, const struct ws_http_head *head,
     }
     if (!check_upgrade(h, head, &key)) return;
     if (!agree_subprotocol(h, head, &rules->subprotocols)) return;
+    if (!agree_extensions(h, head, &rules->deflate)) return;
     if (!check_origin(h, head, &rules->origins, &host)) return;
     if (ws_handshake_accept(h->accept, key.data, key.len) < 0) {
         refuse(h, 500, "The server could not compute Sec-WebSocket-Accept.");
@@ -372,15 +383,20 @@ static size_t written(int n, size_t cap) {
 
 size_t ws_handshake_answer(char out[WS_HANDSHAKE_ANSWER_MAX], const struct ws_handshake *h) {
     int named = (int)h->subprotocol.len; /* at most WS_SUBPROTOCOL_MAX */
+    char extension[WS_EXTENSION_MAX] = "";
+    if (h->has_deflate) ws_extension_answer(extension, &h->deflate);
     int n = snprintf(out, WS_HANDSHAKE_ANSWER_MAX,
                      "HTTP/1.1 101 Switching Protocols\r\n"
                      "Upgrade: websocket\r\n"
                      "Connection: Upgrade\r\n"
                      "Sec-WebSocket-Accept: %.*s\r\n"
                      "%s%.*s%s"
+                     "%s%s%s"
                      "\r\n",
                      WS_HANDSHAKE_ACCEPT_SIZE, h->accept, named ? "Sec-WebSocket-Protocol: " : "",
-                     named, named ? h->subprotocol.data : "", named ? "\r\n" : "");
+                     named, named ? h->subprotocol.data : "", named ? "\r\n" : "",
+                     h->has_deflate ? "Sec-WebSocket-Extensions: " : "", extension,
+                     h->has_deflate ? "\r\n" : "");
     return written(n, WS_HANDSHAKE_ANSWER_MAX);
 }
 

@@ -6,6 +6,7 @@
 #define WS_HANDSHAKE_H
 
 #include "bytes.h"
+#include "extension.h"
 #include "http.h"
 
 #include <stdbool.h>
@@ -37,6 +38,7 @@ struct ws_handshake_rules {
     struct ws_allow_list hosts;
     /* Subprotocols, tokens of at most WS_SUBPROTOCOL_MAX bytes, the one liked best first. */
     struct ws_names subprotocols;
+    struct ws_deflate_rules deflate;
 };
 
 #define WS_SUBPROTOCOL_MAX 128
@@ -56,6 +58,8 @@ struct ws_handshake {
                          * (403, 421) */
     char accept[WS_HANDSHAKE_ACCEPT_SIZE]; /* UPGRADE: the value of Sec-WebSocket-Accept */
     struct ws_slice subprotocol; /* UPGRADE: one of the rules', or empty: none was agreed on */
+    bool has_deflate;            /* UPGRADE: permessage-deflate was agreed on, to these terms */
+    struct ws_deflate_terms deflate;
 };
 
 /* Judges a request head. In this order: exactly one well-formed Host field (400; for an
@@ -65,8 +69,9 @@ struct ws_handshake {
  * HEAD is 405, else PLAIN. If so: method GET (405), no body announced (400), Connection has the
  * token "upgrade" (400), Sec-WebSocket-Version exactly one "13" (426), exactly one
  * Sec-WebSocket-Key that is 16 bytes in base64 (400), Sec-WebSocket-Protocol a list of tokens
- * (400), Origin allowed (403; two Origin fields: 400). The subprotocol is the first of the rules'
- * that was offered. */
+ * (400), Sec-WebSocket-Extensions a list of extensions (400; looked at if the rules have one),
+ * Origin allowed (403; two Origin fields: 400). The subprotocol is the first of the rules' that was
+ * offered. */
 void ws_handshake_check(struct ws_handshake *h, const struct ws_http_head *head,
                         const struct ws_handshake_rules *rules);
 

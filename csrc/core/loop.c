@@ -349,7 +349,8 @@ static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
 }
 
 static bool has_room(const struct ws_tick *t) {
-    return t->in.cap - t->in.used >= WS_TICK_READ_MAX && t->batch.n < WS_TICK_EVENTS_MAX;
+    return t->in.cap - t->in.used >= WS_TICK_READ_MAX && t->batch.n < WS_TICK_EVENTS_MAX &&
+           t->inflated < WS_TICK_INFLATED_MAX;
 }
 
 /* All sockets of one wait are served before the next wait; when the arena or the batch is full the
@@ -379,6 +380,8 @@ static void on_due(void *ctx, struct ws_timer *timer) {
         if (ws_accept_arm(l) < 0) ws_timer_arm(&l->tick.wheel, timer, l->tick.now_ms, 1000);
     } else if (timer == &l->shutdown_timer) {
         cut(l);
+    } else if (timer == &l->deflate_timer) {
+        ws_deflate_pool_sweep(&l->tick.deflate);
     } else {
         ws_conn_mark((struct ws_conn *)(void *)((char *)timer - offsetof(struct ws_conn, timer)),
                      WS_CONN_OVERDUE);
@@ -473,6 +476,13 @@ void ws_loop_abandon(struct ws_loop *l) {
     l->poller.fd = -1;
 }
 
+/* Peers that have codecs of their own do not keep them for ever. */
+static void arm_sweep(struct ws_loop *l) {
+    struct ws_tick *t = &l->tick;
+    if (t->deflate.first && !ws_timer_is_armed(&l->deflate_timer))
+        ws_timer_arm(&t->wheel, &l->deflate_timer, t->now_ms, WS_DEFLATE_IDLE_MS);
+}
+
 /* ---- the iteration ---- */
 
 int ws_loop_io(struct ws_loop *l) {
@@ -487,6 +497,7 @@ int ws_loop_io(struct ws_loop *l) {
     flush(l);
     act_on_marked(l, WS_CONN_GIVEN_UP, bury);
     if (ws_loop_is_done(l)) return 0;
+    arm_sweep(l);
     if (l->ready_at == l->ready_n) wait_ready(l);
     act_on_marked(l, WS_CONN_READY, resume);
     serve(l);

@@ -44,7 +44,7 @@ struct ws_loop {
 
     struct ws_poller_ready ready[WS_LOOP_READY_MAX];
     int ready_at, ready_n;
-    struct ws_timer accept_timer, shutdown_timer;
+    struct ws_timer accept_timer, shutdown_timer, deflate_timer;
     bool stopping, cut_asked, has_poller, has_ended;
     bool
         is_orphan; /* abandoned on another thread than the owner, who may have been amid anything */

@@ -43,8 +43,9 @@ struct ws_mail {
     uint64_t due_ms;        /* CALL: 0: at once */
     struct ws_slice topic;  /* PUBLISH: behind the mail */
     uint8_t kind;
-    uint8_t part; /* SEND: enum ws_part */
-    bool over;    /* SEND: the sender was told WS_SENT_OVER, and waits for on_drain */
+    uint8_t part;     /* SEND: enum ws_part */
+    uint8_t compress; /* SEND, PUBLISH: enum ws_compress */
+    bool over;        /* SEND: the sender was told WS_SENT_OVER, and waits for on_drain */
 };
 
 struct ws_mailbox {

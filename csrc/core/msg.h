@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ws_msg_packs;
+
 struct ws_msg {
     _Atomic uint32_t refs;
     uint8_t header_len; /* 0: the payload stands in bytes, with its header */
@@ -21,7 +23,10 @@ struct ws_msg {
     size_t len;          /* of data */
     const uint8_t *data; /* bytes, or inside object */
     void *object;        /* held for data's sake, or NULL */
-    struct ws_msg *next; /* in the release list, once nobody refers to it any more */
+    union {
+        _Atomic(struct ws_msg_packs *) packs; /* owned, NULL until ws_msg_pack made it */
+        struct ws_msg *next; /* in the release list, once nobody refers to it any more */
+    };
     uint8_t bytes[];
 };
 
@@ -38,6 +43,12 @@ void ws_msg_ref(struct ws_msg *m);
  * ws_msg_free. Else NULL. */
 struct ws_msg *ws_msg_unref(struct ws_msg *m);
 void ws_msg_free(struct ws_msg *m);
+/* The block's message encoded otherwise, in the way of that number (below WS_MSG_WAYS): made by the
+ * first who asks, for all. A reference of the caller's, or NULL: make gave NULL. Any thread; make
+ * runs under the block's own lock. */
+#define WS_MSG_WAYS 16
+struct ws_msg *ws_msg_pack(struct ws_msg *m, unsigned way,
+                           struct ws_msg *(*make)(void *ctx, const struct ws_msg *m), void *ctx);
 /* Bytes on the wire. */
 static inline size_t ws_msg_size(const struct ws_msg *m) {
     return m->header_len + m->len;

@@ -67,8 +67,6 @@ void ws_proto_set_deflate(struct ws_proto *p, struct ws_deflate *deflate) {
 
 void ws_proto_fini(struct ws_proto *p) {
     free_partial(p);
-    ws_deflate_free(p->deflate);
-    p->deflate = NULL;
     p->state = STATE_ENDED;
     p->ended = true;
 }

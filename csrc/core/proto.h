@@ -77,12 +77,13 @@ struct ws_proto {
     uint32_t max_fragments;
     size_t max_message_size;
     struct ws_proto_partial *partial; /* owned, NULL while nothing has begun */
-    struct ws_deflate *deflate;       /* owned, NULL: permessage-deflate was not agreed on */
+    struct ws_deflate *deflate;       /* borrowed, NULL: permessage-deflate was not agreed on */
 };
 
 void ws_proto_init(struct ws_proto *p, enum ws_role role, enum ws_simd simd,
                    size_t max_message_size, uint32_t max_fragments);
-/* permessage-deflate was agreed on (RFC 7692): messages may come compressed. Takes deflate. */
+/* permessage-deflate was agreed on (RFC 7692): messages may come compressed. Borrows deflate, as
+ * long as it is fed. */
 void ws_proto_set_deflate(struct ws_proto *p, struct ws_deflate *deflate);
 void ws_proto_fini(struct ws_proto *p);
 /* Nothing is read any more, for a reason of the caller's. */

@@ -80,9 +80,11 @@ static ptrdiff_t visit(struct ws_tick *t, struct ws_slice name, uint64_t sequenc
 
 void ws_publish_apply(struct ws_loop *l, struct ws_mail *mail) {
     struct ws_tick *t = &l->tick;
-    struct delivery d = {
-        .exclude = mail->exclude,
-        .shared = {.msg = mail->msg, .len = ws_msg_size(mail->msg), .key = mail->key}};
+    struct delivery d = {.exclude = mail->exclude,
+                         .shared = {.msg = mail->msg,
+                                    .len = ws_msg_size(mail->msg),
+                                    .key = mail->key,
+                                    .compress = mail->compress}};
     ws_tick_give_room(t, ws_msg_size(mail->msg));
     ws_tick_lock_topics(t);
     if (visit(t, mail->topic, mail->sequence, &d) < 0) ws_count(&t->counters->dropped_sent, 1);
@@ -94,6 +96,7 @@ void ws_publish_apply(struct ws_loop *l, struct ws_mail *mail) {
 static int prepare(struct ws_tick *t, struct ws_shared *s, struct ws_payload *p) {
     s->payload = p;
     s->key = p->key;
+    s->compress = p->compress;
     s->len = ws_conn_frame_size(p);
     uint8_t *at = ws_conn_take_frame(t, p);
     if (at) {
@@ -170,6 +173,7 @@ static struct ws_mail *make_mail(struct ws_tick *t, struct ws_slice name, struct
         return NULL;
     }
     mail->key = p->key;
+    mail->compress = p->compress;
     mail->exclude = exclude ? exclude->node.id : 0;
     mail->sequence = ws_topics_next(&t->topics);
     return mail;

@@ -34,6 +34,11 @@ static void drop(struct ws_queue_table *t, const struct ws_queue_entry *e,
     ws_queue_sink_unref(sink, e->msg);
 }
 
+/* Entries in front that nothing may be done to. */
+static uint32_t count_sealed(const struct ws_queue_table *t) {
+    return t->n_sealed ? t->n_sealed : t->sent > 0;
+}
+
 /* ---- keys ---- */
 
 /* Open addressing; an entry is found by its place among all that ever stood in the queue, so that
@@ -91,7 +96,7 @@ static struct ws_queue_entry *find_replaceable(struct ws_queue_table *t, uint64_
     if (!t->keys) return NULL;
     const struct ws_queue_key *found = find_key(t->keys, key);
     uint32_t i = found->at - t->keys->base - t->head;
-    if (!found->key || i >= t->n || (i == 0 && t->sent)) return NULL;
+    if (!found->key || i >= t->n || i < count_sealed(t)) return NULL;
     struct ws_queue_entry *e = &t->entries[t->head + i];
     return e->key == key ? e : NULL;
 }
@@ -134,7 +139,7 @@ static void free_table(struct ws_queue *q, struct ws_queue_sink *sink) {
         return;
     }
     t->sent = t->bytes = 0;
-    t->head = t->n = 0;
+    t->head = t->n = t->n_sealed = 0;
     t->next = sink->spare;
     sink->spare = t;
     sink->spare_bytes += size_of(t->cap);
@@ -208,6 +213,7 @@ static int insert(struct ws_queue *q, uint32_t at, const struct ws_queue_entry *
         drop_keys(t);
     }
     put(t, at, entry);
+    if (at < t->n_sealed) t->n_sealed++;
     return 0;
 }
 
@@ -265,7 +271,8 @@ int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t
     *total = 0;
     if (!t) return 0;
     size_t skip = t->sent;
-    for (uint32_t i = 0; i < t->n; i++) {
+    uint32_t n_ready = t->n_sealed ? t->n_sealed : t->n;
+    for (uint32_t i = 0; i < n_ready; i++) {
         const struct ws_queue_entry *e = &t->entries[t->head + i];
         const struct ws_msg *m = e->msg;
         if (m && m->header_len) {
@@ -295,11 +302,40 @@ size_t ws_queue_consume(struct ws_queue *q, size_t n, struct ws_queue_sink *sink
         drop(t, e, sink);
         t->head++;
         t->n--;
+        if (t->n_sealed) t->n_sealed--;
         done++;
     }
     t->sent = n;
     if (t->n == 0) free_table(q, sink);
     return done;
+}
+
+/* ---- sealing ---- */
+
+const struct ws_queue_entry *ws_queue_unsealed(const struct ws_queue *q) {
+    const struct ws_queue_table *t = q->table;
+    if (!t || t->n_sealed == t->n || t->n_sealed >= WS_QUEUE_SEALED_MAX) return NULL;
+    return t->entries + t->head + t->n_sealed;
+}
+
+size_t ws_queue_sealed_bytes(const struct ws_queue *q) {
+    const struct ws_queue_table *t = q->table;
+    size_t bytes = 0;
+    if (!t) return 0;
+    for (uint32_t i = 0; i < t->n_sealed; i++) bytes += t->entries[t->head + i].len;
+    return bytes;
+}
+
+void ws_queue_seal(struct ws_queue *q, struct ws_msg *msg, struct ws_queue_sink *sink) {
+    struct ws_queue_table *t = q->table;
+    struct ws_queue_entry *there = &t->entries[t->head + t->n_sealed], e = *there;
+    t->n_sealed++;
+    if (!msg) return;
+    e.msg = msg;
+    e.data = msg->data;
+    e.len = ws_msg_size(msg);
+    e.lasting = e.shared = false;
+    exchange(t, there, &e, sink);
 }
 
 /* ---- settling ---- */
@@ -375,10 +411,10 @@ size_t ws_queue_discard(struct ws_queue *q, struct ws_queue_sink *sink) {
     uint32_t kept = 0;
     size_t dropped = 0;
     if (!t) return 0;
+    uint32_t n_sealed = count_sealed(t);
     for (uint32_t i = 0; i < t->n; i++) {
         struct ws_queue_entry e = t->entries[t->head + i];
-        bool sealed = i == 0 && t->sent > 0;
-        if (sealed || e.kind >= WS_QUEUE_CONTROL) {
+        if (i < n_sealed || e.kind >= WS_QUEUE_CONTROL) {
             t->entries[t->head + kept++] = e;
             continue;
         }
@@ -396,7 +432,7 @@ bool ws_queue_drop_oldest(struct ws_queue *q, struct ws_queue_sink *sink) {
     struct ws_queue_table *t = q->table;
     if (!t) return false;
     struct ws_queue_entry *first = t->entries + t->head;
-    uint32_t at = t->sent ? 1 : 0;
+    uint32_t at = count_sealed(t);
     while (at < t->n && first[at].kind != WS_QUEUE_MESSAGE) at++;
     if (at == t->n) return false;
     t->bytes -= first[at].len;

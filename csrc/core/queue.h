@@ -32,6 +32,8 @@ struct ws_queue_entry {
     uint32_t n_more;     /* borrowed messages behind the first, in the same entry */
     uint8_t kind;
     bool lasting; /* msg is NULL: data outlives the queue */
+    bool deflate; /* a message or a part that is to be compressed when it is sealed */
+    bool shared;  /* msg is this one message, for many */
 };
 
 /* Where the newest entry of each key stands: there only while messages with keys wait. */
@@ -44,6 +46,7 @@ struct ws_queue_table {
     size_t bytes;                /* still to write */
     uint32_t head, n, cap;
     uint32_t n_borrowed; /* entries that the end of the tick would leave without bytes */
+    uint32_t n_sealed;   /* entries in front that ws_queue_seal was called for */
     struct ws_queue_entry entries[]; /* the queue is entries[head .. head + n) */
 };
 
@@ -111,7 +114,17 @@ int ws_queue_push_next(struct ws_queue *q, const struct ws_queue_entry *entry,
                        struct ws_queue_sink *sink);
 /* Moves everything of `from` behind it. 0, or WS_ERR_MEMORY (nothing moved). */
 int ws_queue_append(struct ws_queue *q, struct ws_queue *from, struct ws_queue_sink *sink);
-/* Fills at most max pieces (max >= 2), neighbours in memory made one. Returns their number; *total
+/* The queue of a connection that compresses: there an entry is sealed before it is written, and
+ * none holds several messages. The first that is not sealed; NULL: there is none, or enough are. */
+#define WS_QUEUE_SEALED_MAX 1024
+const struct ws_queue_entry *ws_queue_unsealed(const struct ws_queue *q);
+/* Bytes of those that are. */
+size_t ws_queue_sealed_bytes(const struct ws_queue *q);
+/* Seals that entry: policies leave it alone from now on, and no other goes before it but control
+ * frames. msg, if not NULL, takes its place (taken). */
+void ws_queue_seal(struct ws_queue *q, struct ws_msg *msg, struct ws_queue_sink *sink);
+/* Fills at most max pieces (max >= 2), neighbours in memory made one; if some are sealed then only
+ * of those. Returns their number; *total
  * their bytes. */
 int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t *total);
 /* n bytes were written, n <= bytes. Returns how many entries were finished by it. */

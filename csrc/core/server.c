@@ -44,6 +44,10 @@ void ws_options_init(struct ws_options *o) {
         .max_connections = 0,
         .listen_backlog = 4096,
         .strategy = WS_STRATEGY_AUTO,
+        .deflate = {.server_no_takeover = true, .client_no_takeover = true, .window_bits = 12},
+        .deflate_level = 6,
+        .deflate_memory_level = 5,
+        .deflate_threshold = 256,
     };
 }
 
@@ -104,6 +108,7 @@ struct ws_server *ws_server_new(const struct ws_options *options,
     s->rules.origins = s->options.origins;
     s->rules.hosts = s->options.hosts;
     s->rules.subprotocols = s->options.subprotocols;
+    s->rules.deflate = s->options.deflate;
     atomic_init(&s->log_level, WS_LOG_WARNING);
 
     struct ws_tick *t = &s->loop.tick;
@@ -273,6 +278,9 @@ void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out) {
         .dropped_sent = read_counter(&c->dropped_sent) + read_counter(&c->dropped_posted) +
                         read_counter(&c->lost_published),
         .replaced = read_counter(&c->replaced),
+        .received_compressed = read_counter(&c->received_compressed),
+        .sent_compressed = read_counter(&c->sent_compressed),
+        .compressions = read_counter(&c->compressions),
         .suppressed_lines = read_counter(&c->suppressed_lines),
     };
 }

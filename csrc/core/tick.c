@@ -18,7 +18,7 @@ uint64_t ws_tick_read_ns(void) {
 }
 
 void ws_tick_read_clock(struct ws_tick *t) {
-    t->now_ms = ws_tick_read_ns() / 1000000;
+    t->now_ms = t->deflate.now_ms = ws_tick_read_ns() / 1000000;
 }
 
 uint32_t ws_tick_random(struct ws_tick *t) {
@@ -43,6 +43,7 @@ int ws_tick_init(struct ws_tick *t) {
     if (getrandom(&t->salt, sizeof t->salt, GRND_NONBLOCK) != (ssize_t)sizeof t->salt)
         t->salt = ws_tick_read_ns(); /* the machine has only just started */
     t->random = t->salt;
+    ws_deflate_pool_init(&t->deflate, t->options->deflate_level, t->options->deflate_memory_level);
     ws_tick_read_clock(t);
     ws_timer_wheel_init(&t->wheel, t->now_ms);
     t->in.data = malloc(WS_TICK_ARENA_IN); /* untouched pages cost nothing */
@@ -58,6 +59,7 @@ void ws_tick_fini(struct ws_tick *t) {
     free(t->out.data);
     memset(&t->in, 0, sizeof t->in);
     memset(&t->out, 0, sizeof t->out);
+    ws_deflate_pool_fini(&t->deflate);
     ws_queue_sink_fini(&t->released);
     ws_batch_fini(&t->batch);
     ws_heap_fini(&t->calls);

@@ -5,6 +5,7 @@
 #define WS_TICK_H
 
 #include "batch.h"
+#include "deflate.h"
 #include "heap.h"
 #include "mailbox.h"
 #include "page.h"
@@ -24,6 +25,7 @@
 #define WS_TICK_ARENA_IN (1024u * 1024)
 #define WS_TICK_ARENA_OUT (256u * 1024)
 #define WS_TICK_EVENTS_MAX 16384u /* events after which the batch is dispatched first */
+#define WS_TICK_INFLATED_MAX (8u * 1024 * 1024) /* bytes of inflated messages after which it is */
 #define WS_TICK_POSTED_MAX                                                                         \
     (16u * 1024 * 1024) /* bytes of messages to topics, or with keys, that wait in the mailbox */
 #define WS_TICK_RELEASE_MAX                                                                        \
@@ -54,7 +56,8 @@ static inline void ws_count(ws_counter *c, uint64_t n) {
 
 struct ws_counters {
     ws_counter accepted, shed, refused, opened, closed, received, sent, dropped_received,
-        dropped_sent, replaced, suppressed_lines;
+        dropped_sent, replaced, received_compressed, sent_compressed, compressions,
+        suppressed_lines;
     /* Refused on other threads, changed by atomic addition: messages to a connection, to many. */
     ws_counter dropped_posted, lost_published;
 };
@@ -101,6 +104,8 @@ struct ws_tick {
     uint64_t salt;   /* of the core's pings, so that nobody reads this machine's clock there */
     struct ws_timer_wheel wheel;
     struct ws_arena in, out;
+    size_t inflated; /* bytes of messages in the batch that came compressed */
+    struct ws_deflate_pool deflate;
     struct ws_batch batch;
     struct ws_heap calls; /* that wait for their time */
     struct ws_registry registry;

@@ -77,7 +77,11 @@ struct ws_options {
     enum ws_strategy strategy;
     struct ws_allow_list origins;
     struct ws_allow_list hosts;
-    struct ws_names subprotocols; /* that the server speaks, the one it likes best first */
+    struct ws_names subprotocols;    /* that the server speaks, the one it likes best first */
+    struct ws_deflate_rules deflate; /* permessage-deflate (RFC 7692) */
+    uint8_t deflate_level;           /* 1 to 9: time for size */
+    uint8_t deflate_memory_level;    /* 1 to 9: memory for time and size */
+    size_t deflate_threshold;        /* bytes of a message from which on it is compressed */
 };
 
 /* Fills in the defaults. */
@@ -229,7 +233,10 @@ struct ws_stats {
     uint64_t dropped_sent; /* messages to a peer that had gone, refused at max_backlog, or discarded
                               with a queue */
     uint64_t replaced;     /* messages in whose place a newer one of the same key went */
-    uint64_t suppressed_lines; /* log lines over the rate limit */
+    uint64_t received_compressed; /* messages that came compressed */
+    uint64_t sent_compressed;     /* messages that went out compressed, to each receiver */
+    uint64_t compressions;        /* payloads compressed: once for many receivers */
+    uint64_t suppressed_lines;    /* log lines over the rate limit */
 };
 void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out);
 
@@ -320,13 +327,22 @@ int ws_loop_unregister(struct ws_loop *l, struct ws_guest *guest);
 /* A message sent in fragments (RFC 6455 section 5.4): FIRST, any number of MORE, LAST. */
 enum ws_part { WS_PART_WHOLE, WS_PART_FIRST, WS_PART_MORE, WS_PART_LAST };
 
+/* Whether a message is compressed, if permessage-deflate was agreed on. A choice for secrets that
+ * stand beside what others may write: from sizes those may be guessed (RFC 7692 section 8). */
+enum ws_compress {
+    WS_COMPRESS_LONG, /* from deflate_threshold on; what is sent in parts always */
+    WS_COMPRESS_ALWAYS,
+    WS_COMPRESS_NEVER,
+};
+
 /* What ws_conn_send may be given. */
 struct ws_payload {
     const uint8_t *data;
     size_t len;
-    bool text;    /* else binary */
-    uint8_t part; /* enum ws_part */
-    bool placed;  /* data was written into ws_server_room's room, in this handler */
+    bool text;        /* else binary */
+    uint8_t part;     /* enum ws_part */
+    uint8_t compress; /* enum ws_compress; of parts the FIRST decides */
+    bool placed;      /* data was written into ws_server_room's room, in this handler */
     uint64_t key; /* of ws_server_key; while the peer is slow a newer message replaces an older one
                    * of the same key, in its place; 0: none. Whole messages only */
     void *object; /* not NULL: data stays valid while this is held; sent from there without a copy.
@@ -367,8 +383,9 @@ bool ws_close_code_is_sendable(int code);
 uint64_t ws_conn_id(const struct ws_conn *c); /* [snapshot] */
 /* Messages to it that were dropped or replaced by a policy or a key. [snapshot] */
 uint64_t ws_conn_dropped(const struct ws_conn *c);
-bool ws_conn_is_open(const struct ws_conn *c);   /* [snapshot] */
-size_t ws_conn_backlog(const struct ws_conn *c); /* bytes queued, posted ones included [snapshot] */
+bool ws_conn_is_open(const struct ws_conn *c); /* [snapshot] */
+/* Bytes queued, posted ones included; of what is still to be compressed, as it is. [snapshot] */
+size_t ws_conn_backlog(const struct ws_conn *c);
 /* [snapshot; direct with drop_headers] */
 void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out);
 /* Microseconds between the last ping of the core's that was answered and its pong; -1: none was.
@@ -376,6 +393,8 @@ void ws_conn_get_address(const struct ws_conn *c, struct ws_address *out);
 int64_t ws_conn_get_latency_us(const struct ws_conn *c);
 /* The subprotocol agreed on; len 0: none. Valid as long as the server. [snapshot] */
 struct ws_slice ws_conn_get_subprotocol(const struct ws_conn *c);
+/* Whether permessage-deflate was agreed on, and to which terms. [snapshot] */
+bool ws_conn_get_deflate(const struct ws_conn *c, struct ws_deflate_terms *terms);
 /* The request head, exact, as ws_http_head_parse takes it; valid as long as the connection. With
  * drop_headers only its start line is left when on_open has ended, when the rest becomes invalid.
  * [snapshot; direct with drop_headers] */

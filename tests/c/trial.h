@@ -185,6 +185,7 @@ static inline void finish(struct trial *t) {
     ws_proto_fini(&t->proto);
     CHECK(t->proto.partial == NULL);
     if (t->terms) {
+        ws_deflate_free(t->proto.deflate);
         CHECK(!t->pool.n_lent && !t->pool.first);
         ws_deflate_pool_fini(&t->pool);
     }
