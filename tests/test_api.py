@@ -16,8 +16,8 @@ SERVER = ["broadcast", "call_later", "call_soon", "connections", "every", "get",
           "on_pong", "page", "port", "publish", "publish_json", "publish_packed", "register", "run",
           "start_in_thread", "stats", "stop", "strategy", "subscribers", "topics", "unregister",
           "url"]  # fmt: skip
-CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "dropped", "headers",
-              "id", "is_open", "latency", "pack", "path", "ping", "publish", "query", "remote_address",
+CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "compression",
+              "dropped", "headers", "id", "is_open", "latency", "pack", "path", "ping", "publish", "query", "remote_address",
               "send", "send_json", "sent_close", "server", "stream", "subprotocol", "subscribe",
               "topics", "unsubscribe"]  # fmt: skip
 PROTOCOL = ["accept", "close", "close_code", "close_kind", "close_reason", "data_to_send", "is_open",
@@ -27,6 +27,7 @@ PROTOCOL = ["accept", "close", "close_code", "close_kind", "close_reason", "data
 
 def test_names_of_the_package() -> None:
     assert set(wspy.__all__) == {
+        "Compression",
         "Connection",
         "ConnectionClosed",
         "Headers",
@@ -107,20 +108,20 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
 @pytest.mark.parametrize(
     ("function", "signature"),
     [
-        (wspy.Connection.send, "($self, data, /, *, key=None)"),
-        (wspy.Connection.send_json, "($self, obj, /, *, key=None)"),
+        (wspy.Connection.send, "($self, data, /, *, key=None, compress=None)"),
+        (wspy.Connection.send_json, "($self, obj, /, *, key=None, compress=None)"),
         (wspy.Connection.subscribe, "($self, topic, /, *, pattern=False)"),
         (wspy.Connection.unsubscribe, "($self, topic, /, *, pattern=False)"),
-        (wspy.Connection.publish, "($self, topic, data, /, *, key=None)"),
+        (wspy.Connection.publish, "($self, topic, data, /, *, key=None, compress=None)"),
         (wspy.Connection.close, "($self, /, code=1000, reason='')"),
         (wspy.Connection.ping, "($self, data=None, /)"),
-        (wspy.Connection.stream, "($self, /, *, text=False)"),
+        (wspy.Connection.stream, "($self, /, *, text=False, compress=None)"),
         (wspy.Stream.write, "($self, part, /)"),
         (_core.Server.stop, "($self, /)"),
         (_core.Server.get, "($self, conn_id, /)"),
         (_core.Server.stats, "($self, /)"),
-        (_core.Server.publish, "($self, topic, data, /, *, key=None, exclude=None)"),
-        (_core.Server.publish_json, "($self, topic, obj, /, *, key=None, exclude=None)"),
+        (_core.Server.publish, "($self, topic, data, /, *, key=None, exclude=None, compress=None)"),
+        (_core.Server.publish_json, "($self, topic, obj, /, *, key=None, exclude=None, compress=None)"),
         (
             _core.Server.publish_packed,
             "($self, topic, format, /, *values, key=None, exclude=None)",
@@ -129,7 +130,7 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
         (wspy.Struct.pack, "($self, /, *values)"),
         (wspy.Struct.unpack_from, "($self, /, buffer, offset=0)"),
         (wspy.unpack_from, "($module, format, /, buffer, offset=0)"),
-        (_core.Server.broadcast, "($self, data, /, *, key=None, exclude=None)"),
+        (_core.Server.broadcast, "($self, data, /, *, key=None, exclude=None, compress=None)"),
         (_core.Server.subscribers, "($self, topic, /)"),
         (_core.Server.topics, "($self, /)"),
         (_core.Server.call_soon, "($self, function, /, *args)"),
@@ -162,7 +163,7 @@ def test_stats() -> None:
     assert wspy.Server(port=0).stats() == {
         "accepted": 0, "shed": 0, "refused": 0, "opened": 0, "closed": 0, "received": 0,
         "sent": 0, "dropped_received": 0, "dropped_sent": 0, "replaced": 0,
-        "suppressed_lines": 0,
+        "received_compressed": 0, "sent_compressed": 0, "compressions": 0, "suppressed_lines": 0,
     }  # fmt: skip
 
 

@@ -54,6 +54,18 @@ GOOD: list[tuple[str, Any, str, Any]] = [
     ("hosts", {"example.com"}, "hosts", ["example.com"]),
     ("hosts", ["a.example:8000", "[::1]", "127.0.0.1"], "hosts",
      ["a.example:8000", "[::1]", "127.0.0.1"]),
+    ("compression", False, "deflate", 0),
+    ("compression", True, "deflate", 1),
+    ("compression", wspy.Compression(), "deflate", 1),
+    ("compression", wspy.Compression(level=1), "deflate_level", 1),
+    ("compression", wspy.Compression(window_bits=15), "deflate_window_bits", 15),
+    ("compression", wspy.Compression(memory_level=9), "deflate_memory_level", 9),
+    ("compression", wspy.Compression(threshold=0), "deflate_threshold", 0),
+    ("compression", wspy.Compression(threshold=Index()), "deflate_threshold", 4096),  # type: ignore[arg-type]
+    ("compression", wspy.Compression(server_no_context_takeover=False),
+     "deflate_server_no_takeover", 0),
+    ("compression", wspy.Compression(client_no_context_takeover=False),
+     "deflate_client_no_takeover", 0),
     ("high_water", 1, "high_water", 1),
     ("max_backlog", None, "max_backlog", 0),
     ("max_backlog", 1, "max_backlog", 1),
@@ -117,6 +129,7 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
     *(("subprotocols", value, TypeError) for value in ("chat", b"chat", None, 1, {"a": "b"}, [1])),
     ("subprotocols", ["chat", "chat"], ValueError),
     ("subprotocols", [f"p{i}" for i in range(1001)], ValueError),
+    *(("compression", value, TypeError) for value in (None, 0, 1, "on", {}, wspy.Compression)),
     *(("keep_headers", value, TypeError) for value in (None, 0, 1, "no")),
     ("byte_rate", 2**40 + 1, ValueError),
     ("max_message_size", None, TypeError),
@@ -181,6 +194,13 @@ def test_the_defaults() -> None:
         "max_topics": 128,
         "max_connections": 0,
         "listen_backlog": 4096,
+        "deflate": 0,
+        "deflate_server_no_takeover": 1,
+        "deflate_client_no_takeover": 1,
+        "deflate_window_bits": 12,
+        "deflate_level": 6,
+        "deflate_memory_level": 5,
+        "deflate_threshold": 256,
     }
 
 
@@ -254,6 +274,37 @@ def test_the_words(name: str, value: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError)) as info:
         wspy.Server(port=0, **{name: value})
     assert str(info.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        *((name, value, ValueError) for name in ("level", "memory_level") for value in (0, 10, -1)),
+        *(("window_bits", value, ValueError) for value in (8, 16, 0, -15)),
+        *(("threshold", value, ValueError) for value in (-1, 2**40 + 1)),
+        *((name, value, TypeError)
+          for name in ("level", "memory_level", "window_bits", "threshold")
+          for value in (None, True, 9.0, "9")),
+        *((name, value, TypeError)
+          for name in ("server_no_context_takeover", "client_no_context_takeover")
+          for value in (None, 0, 1, "no")),
+    ],
+)  # fmt: skip
+def test_a_bad_compression(name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=rf"^{name} must be ") as info:
+        wspy.Compression(**{name: value})
+    assert len(str(info.value)) < 200
+
+
+def test_a_compression_does_not_change() -> None:
+    some = wspy.Compression(level=3)
+    assert some == wspy.Compression(level=3) != wspy.Compression()
+    with pytest.raises(AttributeError):
+        some.level = 4  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        wspy.Compression(3)  # type: ignore[misc]
+    with pytest.raises(ValueError, match=r"^window_bits must be .* 9 to 15, not 8$"):
+        wspy.Compression(window_bits=8)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from ._core import (
 )
 from .errors import ConnectionClosed, StructError
 from .headers import Headers
+from .options import Compression
 from .protocol import Protocol
 from .server import Server
 from .thread import ServerThread
@@ -45,6 +46,7 @@ __all__ = [
     "POLLNVAL",
     "POLLOUT",
     "POLLPRI",
+    "Compression",
     "Connection",
     "ConnectionClosed",
     "Headers",

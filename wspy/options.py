@@ -6,6 +6,7 @@ and editors show them; what they mean is in README.md.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import operator
@@ -178,6 +179,62 @@ def subprotocols(name: str, value: object) -> object:
     return items
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Compression:
+    """How messages are compressed: permessage-deflate (RFC 7692), for ``Server(compression=)``.
+
+    ``level``: 1 (fast) to 9 (small). ``window_bits``: 9 to 15, how far back a message may refer:
+    2**window_bits bytes, at most; a client may ask for less. ``server_no_context_takeover``,
+    ``client_no_context_takeover``: each message is compressed by itself (section 7.1.1), and
+    connections share what that takes; without it messages that resemble each other get smaller,
+    and a connection that speaks has up to 2**(window_bits + 2) + 2**(memory_level + 9) bytes for
+    what it is sent and 2**window_bits for what it sends, until it was idle for 10 s.
+    ``threshold``: shorter messages go plain, bytes. ``memory_level``: 1 to 9, zlib's memLevel.
+
+    Raises ValueError or TypeError, which name the field.
+
+    >>> Compression(level=9).threshold
+    256
+    """
+
+    level: int = 6
+    window_bits: int = 12
+    server_no_context_takeover: bool = True
+    client_no_context_takeover: bool = True
+    threshold: int = 256
+    memory_level: int = 5
+
+    def __post_init__(self) -> None:
+        for name, check in COMPRESSION_FIELDS.items():
+            check(name, getattr(self, name))
+
+
+COMPRESSION_FIELDS: dict[str, Check] = {
+    "level": integer(1, 9),
+    "window_bits": integer(9, 15),
+    "server_no_context_takeover": flag,
+    "client_no_context_takeover": flag,
+    "threshold": integer(0, SIZE_LIMIT),
+    "memory_level": integer(1, 9),
+}
+
+
+def compression(name: str, value: object) -> object:
+    """False, True or a Compression, as the options of the core."""
+    chosen = Compression() if isinstance(value, bool) else value
+    if not isinstance(chosen, Compression):
+        raise wrong_type(name, "a bool or a wspy.Compression", value)
+    return {
+        "deflate": int(value is not False),
+        "deflate_server_no_takeover": int(chosen.server_no_context_takeover),
+        "deflate_client_no_takeover": int(chosen.client_no_context_takeover),
+        "deflate_window_bits": operator.index(chosen.window_bits),
+        "deflate_level": operator.index(chosen.level),
+        "deflate_memory_level": operator.index(chosen.memory_level),
+        "deflate_threshold": operator.index(chosen.threshold),
+    }
+
+
 OPTIONS: dict[str, Option] = {
     "strategy": Option("strategy", choice(*get_args(Strategy))),
     "max_message_size": Option("max_message_size", integer(1, SIZE_LIMIT)),
@@ -199,6 +256,7 @@ OPTIONS: dict[str, Option] = {
     "origins": Option("origins", allow_list("same-origin", "origins", check_origin)),
     "hosts": Option("hosts", allow_list("auto", "host names", check_host)),
     "subprotocols": Option("subprotocols", subprotocols),
+    "compression": Option("compression", compression),
     "keep_headers": Option("drop_headers", flag),
     "high_water": Option("high_water", integer(1, SIZE_LIMIT)),
     "max_backlog": Option("max_backlog", integer(1, SIZE_LIMIT, none=0, meaning="no bound")),
@@ -233,6 +291,10 @@ def validate(given: Mapping[str, object]) -> dict[str, object]:
         value = check(name, given[name])
         if key is not None:
             core[key] = value
+    # What is one option here and several there.
+    several = core.pop("compression")
+    assert isinstance(several, dict)
+    core |= several
     # What the core calls the other way round.
     core["rate_pauses"] = int(core["rate_pauses"] == "pause")
     core["drop_headers"] = int(not core["drop_headers"])

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar, ov
 from . import _core, jsons
 from ._core import Connection, Struct
 from .handlers import HANDLERS, check_handler, read_format
-from .options import BacklogPolicy, Strategy, integer, json_function, refuse_unknown, validate
+from .options import (
+    BacklogPolicy,
+    Compression,
+    Strategy,
+    integer,
+    json_function,
+    refuse_unknown,
+    validate,
+)
 from .pages import check_path, make_body, make_fields
 from .signals import stop_on_signals
 from .thread import ServerThread
@@ -91,6 +99,7 @@ class Server(_core.Server):
         origins: str | Iterable[str] = "same-origin",
         hosts: str | Iterable[str] = "auto",
         subprotocols: Iterable[str] = (),
+        compression: bool | Compression = False,
         keep_headers: bool = True,
         high_water: int = 262_144,
         max_backlog: int | None = 1_048_576,

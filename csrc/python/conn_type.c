@@ -51,16 +51,17 @@ PyObject *ws_conn_type_send(struct ws_conn_object *self, struct ws_convert_paylo
     return NULL;
 }
 
-static PyObject *send_with_key(struct ws_conn_object *self, struct ws_convert_payload *p,
-                               PyObject *key) {
-    if (ws_convert_key(ws_conn_type_server(self)->core, key, &p->payload.key) == 0)
+static PyObject *send_with(struct ws_conn_object *self, struct ws_convert_payload *p, PyObject *key,
+                           PyObject *compress) {
+    if (ws_convert_key(ws_conn_type_server(self)->core, key, &p->payload.key) == 0 &&
+        ws_convert_compress(compress, &p->payload.compress) == 0)
         return ws_conn_type_send(self, p);
     ws_convert_payload_fini(p);
     return NULL;
 }
 
 PyDoc_STRVAR(send_doc,
-"send($self, data, /, *, key=None)\n--\n\n"
+"send($self, data, /, *, key=None, compress=None)\n--\n\n"
 "Queue one message: a str as text, bytes, bytearray, memoryview, array or any other\n"
 "buffer as binary (RFC 6455 section 5.6). An array's memory is sent as it lies; of a\n"
 "memoryview with gaps, its items without them.\n\n"
@@ -69,6 +70,10 @@ PyDoc_STRVAR(send_doc,
 "max_backlog was reached (see backlog_policy).\n\n"
 "key, a str: while the peer is slow, a message that waits for it gives way to a newer one\n"
 "of the same key, which takes its place: it gets the latest price and not all of them.\n\n"
+"compress, if permessage-deflate was agreed on (RFC 7692): True compresses the message,\n"
+"False does not, None does if it has at least Compression.threshold bytes. Send plain what is\n"
+"secret and stands beside what somebody else may choose: from sizes it may be guessed (RFC\n"
+"7692 section 8).\n\n"
 "ConnectionClosed after close() or once on_close has begun; TypeError for any other\n"
 "object; UnicodeEncodeError for a str with lone surrogates.\n\n"
 "bytes and str of 16 KiB and more are sent from where they lie, without a copy.\n\n"
@@ -76,10 +81,10 @@ PyDoc_STRVAR(send_doc,
 
 static PyObject *conn_send(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
                            PyObject *keywords) {
-    static const char *const names[] = {"data", "key", NULL};
+    static const char *const names[] = {"data", "key", "compress", NULL};
     static const struct ws_parameters parameters = {
         .function = "send", .names = names, .n_unnamed = 1, .n_places = 1, .n_needed = 1};
-    PyObject *values[2] = {NULL, NULL};
+    PyObject *values[3] = {NULL, NULL, NULL};
     struct ws_convert_payload p;
     if (n == 1 && !keywords) { /* nearly always */
         values[0] = args[0];
@@ -87,32 +92,32 @@ static PyObject *conn_send(struct ws_conn_object *self, PyObject *const *args, P
         return NULL;
     }
     if (ws_convert_payload_init(&p, "send", values[0]) < 0) return NULL;
-    return send_with_key(self, &p, values[1]);
+    return send_with(self, &p, values[1], values[2]);
 }
 
 PyDoc_STRVAR(send_json_doc,
-"send_json($self, obj, /, *, key=None)\n--\n\n"
+"send_json($self, obj, /, *, key=None, compress=None)\n--\n\n"
 "send() of an object as JSON text (RFC 8259), made by json_dumps, an option of Server. What\n"
 "that raises is raised: TypeError or ValueError for what JSON does not have.\n\n"
 "Mailbox: any thread may call it.");
 
 static PyObject *conn_send_json(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
                                 PyObject *keywords) {
-    static const char *const names[] = {"obj", "key", NULL};
+    static const char *const names[] = {"obj", "key", "compress", NULL};
     static const struct ws_parameters parameters = {
         .function = "send_json", .names = names, .n_unnamed = 1, .n_places = 1, .n_needed = 1};
-    PyObject *values[2] = {NULL, NULL};
+    PyObject *values[3] = {NULL, NULL, NULL};
     struct ws_convert_payload p;
     if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
     PyObject *text = ws_json_codec_dump(ws_conn_type_server(self), values[0], &p);
     if (!text) return NULL;
-    PyObject *sent = send_with_key(self, &p, values[1]);
+    PyObject *sent = send_with(self, &p, values[1], values[2]);
     Py_DECREF(text);
     return sent;
 }
 
 PyDoc_STRVAR(pack_doc,
-"pack($self, format, /, *values, key=None)\n--\n\n"
+"pack($self, format, /, *values, key=None, compress=None)\n--\n\n"
 "send() of values as one binary message, packed as format says, a Struct or what Struct() takes.\n"
 "They are written into the outgoing frame. Returns what send() returns; StructError and\n"
 "OverflowError as of Struct.pack().\n\n"
@@ -120,19 +125,19 @@ PyDoc_STRVAR(pack_doc,
 
 static PyObject *conn_pack(struct ws_conn_object *self, PyObject *const *args, Py_ssize_t n,
                            PyObject *keywords) {
-    static const char *const names[] = {"format", "key", NULL};
+    static const char *const names[] = {"format", "key", "compress", NULL};
     static const struct ws_parameters parameters = {.function = "pack",
                                                     .names = names,
                                                     .n_unnamed = 1,
                                                     .n_places = 1,
                                                     .n_needed = 1,
                                                     .takes_more = true};
-    PyObject *values[2] = {NULL, NULL};
+    PyObject *values[3] = {NULL, NULL, NULL};
     struct ws_convert_payload p;
     if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
     PyObject *kept = ws_packed_write(ws_conn_type_server(self), args, n, &p);
     if (!kept) return NULL;
-    PyObject *sent = send_with_key(self, &p, values[1]);
+    PyObject *sent = send_with(self, &p, values[1], values[2]);
     Py_DECREF(kept);
     return sent;
 }
@@ -170,7 +175,7 @@ static PyObject *conn_ping(struct ws_conn_object *self, PyObject *const *args, P
 }
 
 PyDoc_STRVAR(stream_doc,
-"stream($self, /, *, text=False)\n--\n\n"
+"stream($self, /, *, text=False, compress=None)\n--\n\n"
 "A message that is sent in parts, as fragments (RFC 6455 section 5.4)::\n\n"
 "    with conn.stream(text=True) as stream:\n"
 "        for part in parts:\n"
@@ -179,13 +184,20 @@ PyDoc_STRVAR(stream_doc,
 "with block ends; pings do not. An exception in the block closes the connection with 1011,\n"
 "since the message cannot be taken back. One stream at a time: a second one is\n"
 "RuntimeError. ConnectionClosed as for send().\n\n"
+"compress, if permessage-deflate was agreed on: False sends it plain; its length is not known\n"
+"in advance, so that None is as True.\n\n"
 "Mailbox: any thread may call it.");
 
 static PyObject *conn_stream(struct ws_conn_object *self, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"text", NULL};
+    static char *names[] = {"text", "compress", NULL};
+    PyObject *compress_arg = NULL; /* borrowed */
+    uint8_t compress;
     int text = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$p:stream", names, &text)) return NULL;
-    return ws_stream_type_make(self, text != 0);
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$pO:stream", names, &text, &compress_arg) ||
+        ws_convert_compress(compress_arg, &compress) < 0) {
+        return NULL;
+    }
+    return ws_stream_type_make(self, text != 0, compress);
 }
 
 PyDoc_STRVAR(close_doc,
@@ -299,6 +311,15 @@ static PyObject *get_subprotocol(struct ws_conn_object *self, void *closure) {
     struct ws_slice name = ws_conn_get_subprotocol(self->core);
     if (!name.len) Py_RETURN_NONE;
     return ws_convert_latin1(name);
+}
+
+/* As the answer to the handshake said it. */
+static PyObject *get_compression(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    struct ws_deflate_terms terms;
+    char text[WS_EXTENSION_MAX];
+    if (!ws_conn_get_deflate(self->core, &terms)) Py_RETURN_NONE;
+    return PyUnicode_FromStringAndSize(text, (Py_ssize_t)ws_extension_answer(text, &terms));
 }
 
 static PyObject *get_close_kind(struct ws_conn_object *self, void *closure) {
@@ -435,6 +456,10 @@ PyDoc_STRVAR(latency_doc,
 PyDoc_STRVAR(subprotocol_doc,
 "str | None: the subprotocol agreed on (RFC 6455 section 1.9), one of the server's, or None.\n"
 "Snapshot.");
+PyDoc_STRVAR(compression_doc,
+"str | None: what was agreed on for compressing messages, as in 'permessage-deflate;\n"
+"server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12' (RFC 7692\n"
+"section 7.1); a window of 15 bits is not named. None: messages go plain. Snapshot.");
 PyDoc_STRVAR(close_code_doc,
 "int | None: the peer's close code; 1005 if its close frame was empty, 1006 if there was\n"
 "none (RFC 6455 section 7.1.5). None before on_close. Snapshot.");
@@ -458,6 +483,7 @@ static PyGetSetDef properties[] = {
     {"topics", (getter)ws_topic_methods_conn_topics, NULL, ws_topic_methods_conn_topics_doc, NULL},
     {"latency", (getter)get_latency, NULL, latency_doc, NULL},
     {"subprotocol", (getter)get_subprotocol, NULL, subprotocol_doc, NULL},
+    {"compression", (getter)get_compression, NULL, compression_doc, NULL},
     {"close_kind", (getter)get_close_kind, NULL, close_kind_doc, NULL},
     {"close_code", (getter)get_close_code, NULL, close_code_doc, NULL},
     {"close_reason", (getter)get_close_reason, NULL, close_reason_doc, NULL},

@@ -84,6 +84,9 @@ static const struct counter counters[] = {
     {"dropped_received", offsetof(struct ws_stats, dropped_received)},
     {"dropped_sent", offsetof(struct ws_stats, dropped_sent)},
     {"replaced", offsetof(struct ws_stats, replaced)},
+    {"received_compressed", offsetof(struct ws_stats, received_compressed)},
+    {"sent_compressed", offsetof(struct ws_stats, sent_compressed)},
+    {"compressions", offsetof(struct ws_stats, compressions)},
     {"suppressed_lines", offsetof(struct ws_stats, suppressed_lines)},
 };
 
@@ -175,6 +178,7 @@ int ws_convert_payload_init(struct ws_convert_payload *p, const char *method, Py
     p->payload.object = NULL;
     p->payload.part = WS_PART_WHOLE;
     p->payload.placed = false;
+    p->payload.compress = WS_COMPRESS_LONG;
     p->payload.key = 0;
     bool exact = false;
     if (PyUnicode_Check(data)) {
@@ -221,6 +225,18 @@ int ws_convert_key(const struct ws_server *server, PyObject *key, uint64_t *out)
     return 0;
 }
 
+int ws_convert_compress(PyObject *compress, uint8_t *out) {
+    *out = WS_COMPRESS_LONG;
+    if (!compress || compress == Py_None) return 0;
+    if (!PyBool_Check(compress)) {
+        PyErr_Format(PyExc_TypeError, "compress must be a bool or None, not %.100s",
+                     Py_TYPE(compress)->tp_name);
+        return -1;
+    }
+    *out = compress == Py_True ? WS_COMPRESS_ALWAYS : WS_COMPRESS_NEVER;
+    return 0;
+}
+
 /* ---- options ---- */
 
 enum option_kind {
@@ -233,6 +249,7 @@ enum option_kind {
     OPTION_POLICY,
     OPTION_ALLOW,
     OPTION_NAMES,
+    OPTION_U8,
 };
 
 struct option {
@@ -269,6 +286,15 @@ static const struct option options_table[] = {
     {"origins", OPTION_ALLOW, offsetof(struct ws_options, origins)},
     {"hosts", OPTION_ALLOW, offsetof(struct ws_options, hosts)},
     {"subprotocols", OPTION_NAMES, offsetof(struct ws_options, subprotocols)},
+    {"deflate", OPTION_BOOL, offsetof(struct ws_options, deflate.enabled)},
+    {"deflate_server_no_takeover", OPTION_BOOL,
+     offsetof(struct ws_options, deflate.server_no_takeover)},
+    {"deflate_client_no_takeover", OPTION_BOOL,
+     offsetof(struct ws_options, deflate.client_no_takeover)},
+    {"deflate_window_bits", OPTION_U8, offsetof(struct ws_options, deflate.window_bits)},
+    {"deflate_level", OPTION_U8, offsetof(struct ws_options, deflate_level)},
+    {"deflate_memory_level", OPTION_U8, offsetof(struct ws_options, deflate_memory_level)},
+    {"deflate_threshold", OPTION_SIZE, offsetof(struct ws_options, deflate_threshold)},
 };
 
 static const char *const strategies[] = {
@@ -418,6 +444,10 @@ static int read_option(const struct option *option, PyObject *value, struct ws_o
     case OPTION_BOOL:
         if (read_number(option, value, 1, &number) < 0) return -1;
         *(bool *)place = number != 0;
+        return 0;
+    case OPTION_U8:
+        if (read_number(option, value, UINT8_MAX, &number) < 0) return -1;
+        *(uint8_t *)place = (uint8_t)number;
         return 0;
     case OPTION_INT:
         if (read_number(option, value, INT_MAX, &number) < 0) return -1;

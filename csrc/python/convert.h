@@ -41,6 +41,8 @@ void ws_convert_payload_fini(struct ws_convert_payload *p);
 
 /* The key of send() and publish(): NULL or None is 0, a str what the server makes of it. */
 int ws_convert_key(const struct ws_server *server, PyObject *key, uint64_t *out);
+/* The compress of send() and publish(): NULL or None, True, False; an enum ws_compress. */
+int ws_convert_compress(PyObject *compress, uint8_t *out);
 
 /* Reads the dict of validated options (see Server.__init__). Its lists point into the dict's
  * strings, which must live until fini; fini is to be called in every case. */

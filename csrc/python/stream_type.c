@@ -9,15 +9,17 @@ enum phase { STREAM_NEW, STREAM_BEGUN, STREAM_AMID, STREAM_ENDED };
 struct stream_object {
     PyObject_HEAD struct ws_conn_object *conn; /* owned */
     bool text;
-    uint8_t phase; /* enum phase */
+    uint8_t compress; /* enum ws_compress */
+    uint8_t phase;    /* enum phase */
 };
 
-PyObject *ws_stream_type_make(struct ws_conn_object *conn, bool text) {
+PyObject *ws_stream_type_make(struct ws_conn_object *conn, bool text, uint8_t compress) {
     PyTypeObject *type = ws_conn_type_server(conn)->state->stream_type;
     struct stream_object *self = (struct stream_object *)type->tp_alloc(type, 0);
     if (!self) return NULL;
     self->conn = (struct ws_conn_object *)Py_NewRef(conn);
     self->text = text;
+    self->compress = compress;
     return (PyObject *)self;
 }
 
@@ -33,6 +35,7 @@ static void break_off(struct stream_object *self) {
 static int finish(struct stream_object *self) {
     struct ws_convert_payload p = {0};
     p.payload.text = self->text;
+    p.payload.compress = self->compress;
     p.payload.part = WS_PART_LAST;
     if (self->phase == STREAM_BEGUN) { /* RFC 6455 section 5.4: a continuation needs a beginning */
         p.payload.part = WS_PART_FIRST;
@@ -75,6 +78,7 @@ static PyObject *stream_write(struct stream_object *self, PyObject *part) {
         return NULL;
     }
     p.payload.part = self->phase == STREAM_BEGUN ? WS_PART_FIRST : WS_PART_MORE;
+    p.payload.compress = self->compress;
     PyObject *sent = ws_conn_type_send(self->conn, &p);
     if (sent) self->phase = STREAM_AMID;
     return sent;

@@ -155,10 +155,12 @@ PyObject *ws_topic_methods_conn_topics(struct ws_conn_object *self, void *closur
 
 /* ---- messages ---- */
 
-/* Publishes a payload with a key (or NULL) and finishes it. */
+/* Publishes a payload with a key and compress (or NULL) and finishes it. */
 static PyObject *publish(struct ws_server_object *server, PyObject *topic, struct ws_slice name,
-                         struct ws_convert_payload *p, PyObject *key, struct ws_conn *exclude) {
-    if (ws_convert_key(server->core, key, &p->payload.key) < 0) {
+                         struct ws_convert_payload *p, PyObject *key, PyObject *compress,
+                         struct ws_conn *exclude) {
+    if (ws_convert_key(server->core, key, &p->payload.key) < 0 ||
+        ws_convert_compress(compress, &p->payload.compress) < 0) {
         ws_convert_payload_fini(p);
         return NULL;
     }
@@ -173,21 +175,22 @@ static PyObject *publish(struct ws_server_object *server, PyObject *topic, struc
 }
 
 const char ws_topic_methods_publish_doc[] =
-    "publish($self, topic, data, /, *, key=None, exclude=None)\n--\n\n"
+    "publish($self, topic, data, /, *, key=None, exclude=None, compress=None)\n--\n\n"
     "Send one message (as for Connection.send) to every subscriber of a topic, but exclude, a\n"
     "Connection. It is encoded once and shared. Returns the number of subscribers at that\n"
     "moment; what becomes of the message at each is as for send().\n\n"
-    "All subscribers get the messages of all threads in one order. key: as for send().\n\n"
+    "All subscribers get the messages of all threads in one order. key and compress: as for\n"
+    "send(); it is compressed once for all that agreed on the same window.\n\n"
     "ValueError for what is no topic; TypeError and UnicodeEncodeError as for send().\n\n"
     "Mailbox: any thread may call it. 0 also if another thread has published more than the loop\n"
     "keeps up with (16 MiB wait): the message is dropped, counted and logged.";
 
 PyObject *ws_topic_methods_publish(struct ws_server_object *self, PyObject *const *args,
                                    Py_ssize_t n, PyObject *names) {
-    static const char *const own_names[] = {"topic", "data", "key", "exclude", NULL};
+    static const char *const own_names[] = {"topic", "data", "key", "exclude", "compress", NULL};
     static const struct ws_parameters parameters = {
         .function = "publish", .names = own_names, .n_unnamed = 2, .n_places = 2, .n_needed = 2};
-    PyObject *values[4] = {NULL, NULL, NULL, NULL};
+    PyObject *values[5] = {NULL, NULL, NULL, NULL, NULL};
     struct ws_slice topic;
     struct ws_conn *exclude = NULL;
     struct ws_convert_payload p;
@@ -196,44 +199,45 @@ PyObject *ws_topic_methods_publish(struct ws_server_object *self, PyObject *cons
         get_topic(values[0], &topic) < 0 || get_exclude(self, values[3], &exclude) < 0 ||
         ws_convert_payload_init(&p, "publish", values[1]) < 0)
         return NULL;
-    return publish(self, values[0], topic, &p, values[2], exclude);
+    return publish(self, values[0], topic, &p, values[2], values[4], exclude);
 }
 
 const char ws_topic_methods_conn_publish_doc[] =
-    "publish($self, topic, data, /, *, key=None)\n--\n\n"
+    "publish($self, topic, data, /, *, key=None, compress=None)\n--\n\n"
     "Send one message to every subscriber of a topic but this connection, which may be closed:\n"
     "Server.publish with exclude.\n\n"
     "Mailbox: any thread may call it.";
 
 PyObject *ws_topic_methods_conn_publish(struct ws_conn_object *self, PyObject *const *args,
                                         Py_ssize_t n, PyObject *names) {
-    static const char *const own_names[] = {"topic", "data", "key", NULL};
+    static const char *const own_names[] = {"topic", "data", "key", "compress", NULL};
     static const struct ws_parameters parameters = {
         .function = "publish", .names = own_names, .n_unnamed = 2, .n_places = 2, .n_needed = 2};
-    PyObject *values[3] = {NULL, NULL, NULL};
+    PyObject *values[4] = {NULL, NULL, NULL, NULL};
     struct ws_slice topic;
     struct ws_convert_payload p;
     if (ws_arguments_sort(&parameters, args, n, names, values) < 0 ||
         get_topic(values[0], &topic) < 0 || ws_convert_payload_init(&p, "publish", values[1]) < 0)
         return NULL;
-    return publish(ws_conn_type_server(self), values[0], topic, &p, values[2], self->core);
+    return publish(ws_conn_type_server(self), values[0], topic, &p, values[2], values[3],
+                   self->core);
 }
 
 const char ws_topic_methods_publish_json_doc[] =
-    "publish_json($self, topic, obj, /, *, key=None, exclude=None)\n--\n\n"
+    "publish_json($self, topic, obj, /, *, key=None, exclude=None, compress=None)\n--\n\n"
     "publish() of an object as JSON text (RFC 8259), encoded once by json_dumps, an option of\n"
     "Server. What that raises is raised.\n\n"
     "Mailbox: any thread may call it.";
 
 PyObject *ws_topic_methods_publish_json(struct ws_server_object *self, PyObject *const *args,
                                         Py_ssize_t n, PyObject *names) {
-    static const char *const own_names[] = {"topic", "obj", "key", "exclude", NULL};
+    static const char *const own_names[] = {"topic", "obj", "key", "exclude", "compress", NULL};
     static const struct ws_parameters parameters = {.function = "publish_json",
                                                     .names = own_names,
                                                     .n_unnamed = 2,
                                                     .n_places = 2,
                                                     .n_needed = 2};
-    PyObject *values[4] = {NULL, NULL, NULL, NULL}, *text;
+    PyObject *values[5] = {NULL, NULL, NULL, NULL, NULL}, *text;
     struct ws_slice topic;
     struct ws_conn *exclude = NULL;
     struct ws_convert_payload p;
@@ -243,13 +247,13 @@ PyObject *ws_topic_methods_publish_json(struct ws_server_object *self, PyObject 
         return NULL;
     text = ws_json_codec_dump(self, values[1], &p);
     if (!text) return NULL;
-    PyObject *result = publish(self, values[0], topic, &p, values[2], exclude);
+    PyObject *result = publish(self, values[0], topic, &p, values[2], values[4], exclude);
     Py_DECREF(text);
     return result;
 }
 
 const char ws_topic_methods_publish_packed_doc[] =
-    "publish_packed($self, topic, format, /, *values, key=None, exclude=None)\n--\n\n"
+    "publish_packed($self, topic, format, /, *values, key=None, exclude=None, compress=None)\n--\n\n"
     "publish() of values as one binary message, packed as format says, a Struct or what Struct()\n"
     "takes. They are written into the outgoing frame. StructError and OverflowError as of\n"
     "Struct.pack().\n\n"
@@ -260,14 +264,14 @@ const char ws_topic_methods_publish_packed_doc[] =
 
 PyObject *ws_topic_methods_publish_packed(struct ws_server_object *self, PyObject *const *args,
                                           Py_ssize_t n, PyObject *names) {
-    static const char *const own_names[] = {"topic", "format", "key", "exclude", NULL};
+    static const char *const own_names[] = {"topic", "format", "key", "exclude", "compress", NULL};
     static const struct ws_parameters parameters = {.function = "publish_packed",
                                                     .names = own_names,
                                                     .n_unnamed = 2,
                                                     .n_places = 2,
                                                     .n_needed = 2,
                                                     .takes_more = true};
-    PyObject *values[4] = {NULL, NULL, NULL, NULL};
+    PyObject *values[5] = {NULL, NULL, NULL, NULL, NULL};
     struct ws_slice topic;
     struct ws_conn *exclude = NULL;
     struct ws_convert_payload p;
@@ -277,22 +281,22 @@ PyObject *ws_topic_methods_publish_packed(struct ws_server_object *self, PyObjec
         return NULL;
     PyObject *kept = ws_packed_write(self, args + 1, n - 1, &p);
     if (!kept) return NULL;
-    PyObject *result = publish(self, values[0], topic, &p, values[2], exclude);
+    PyObject *result = publish(self, values[0], topic, &p, values[2], values[4], exclude);
     Py_DECREF(kept);
     return result;
 }
 
 const char ws_topic_methods_broadcast_doc[] =
-    "broadcast($self, data, /, *, key=None, exclude=None)\n--\n\n"
+    "broadcast($self, data, /, *, key=None, exclude=None, compress=None)\n--\n\n"
     "publish() to all open connections but exclude. Returns their number.\n\n"
     "Mailbox: any thread may call it.";
 
 PyObject *ws_topic_methods_broadcast(struct ws_server_object *self, PyObject *const *args,
                                      Py_ssize_t n, PyObject *names) {
-    static const char *const own_names[] = {"data", "key", "exclude", NULL};
+    static const char *const own_names[] = {"data", "key", "exclude", "compress", NULL};
     static const struct ws_parameters parameters = {
         .function = "broadcast", .names = own_names, .n_unnamed = 1, .n_places = 1, .n_needed = 1};
-    PyObject *values[3] = {NULL, NULL, NULL};
+    PyObject *values[4] = {NULL, NULL, NULL, NULL};
     struct ws_conn *exclude = NULL;
     struct ws_convert_payload p;
     if (!ws_server_type_has_core(self) ||
@@ -300,7 +304,7 @@ PyObject *ws_topic_methods_broadcast(struct ws_server_object *self, PyObject *co
         get_exclude(self, values[2], &exclude) < 0 ||
         ws_convert_payload_init(&p, "broadcast", values[0]) < 0)
         return NULL;
-    return publish(self, NULL, (struct ws_slice){NULL, 0}, &p, values[1], exclude);
+    return publish(self, NULL, (struct ws_slice){NULL, 0}, &p, values[1], values[3], exclude);
 }
 
 /* ---- looking at them ---- */

@@ -10,7 +10,13 @@ import wspy
 from wspy.options import Strategy
 
 strategy = cast(Strategy, sys.argv[1])
-server = wspy.Server(port=0, strategy=strategy, max_message_size=16 * 1024 * 1024)
+# What the client offers decides; every message is compressed.
+compression = wspy.Compression(
+    window_bits=15, server_no_context_takeover=False, client_no_context_takeover=False, threshold=0
+)
+server = wspy.Server(
+    port=0, strategy=strategy, max_message_size=16 * 1024 * 1024, compression=compression
+)
 
 
 @server.on_message
