@@ -57,31 +57,49 @@ enum { FIRST_PEERS = 4, LAST_PEERS = 12, ALL_PEERS = FIRST_PEERS + LAST_PEERS };
 /* Of an IPv4 address: port and IP. */
 enum { ADDRESS_SIZE = 6 };
 
-static void check_idle(bool drop_headers) {
+static void open_with(struct rig *r, struct peer *p, const char *request) {
+    peer_connect(r, p, false);
+    peer_say(p, request);
+    UNTIL(r, p->upgraded);
+}
+
+/* more: what each takes besides its own block and the head. */
+static void check_idle(bool drop_headers, const char *request, size_t more) {
     static struct peer peers[ALL_PEERS];
     struct rig r;
     rig_init(&r, strategy);
     r.options.drop_headers = drop_headers;
+    r.options.deflate.enabled = true;
     rig_begin(&r);
-    for (int i = 0; i < FIRST_PEERS; i++) peer_open(&r, &peers[i]);
+    for (int i = 0; i < FIRST_PEERS; i++) open_with(&r, &peers[i], request);
     rig_settle(&r);
     size_t before = n_bytes;
-    for (int i = FIRST_PEERS; i < ALL_PEERS; i++) peer_open(&r, &peers[i]);
+    for (int i = FIRST_PEERS; i < ALL_PEERS; i++) open_with(&r, &peers[i], request);
     rig_settle(&r);
     struct ws_slice head = ws_conn_get_head(ws_server_find(r.server, ALL_PEERS));
     if (drop_headers) CHECK(ws_slice_is(head, "GET /chat HTTP/1.1\r\n\r\n"));
-    else CHECK(ws_slice_is(head, PEER_REQUEST));
+    else CHECK(ws_slice_is(head, request));
     CHECK_EQ(n_bytes - before,
-             LAST_PEERS * (block(sizeof(struct ws_conn)) + block(head.len + ADDRESS_SIZE)));
+             LAST_PEERS * (block(sizeof(struct ws_conn)) + block(head.len + ADDRESS_SIZE) + more));
     rig_end(&r);
 }
 
 static void test_idle_with_headers(void) {
-    check_idle(false);
+    check_idle(false, PEER_REQUEST, 0);
 }
 
 static void test_idle_without_headers(void) {
-    check_idle(true);
+    check_idle(true, PEER_REQUEST, 0);
+}
+
+/* One that compresses has another block: with what malloc keeps for itself 64 bytes. */
+static void test_idle_deflate(void) {
+    char request[512];
+    size_t line = strlen(PEER_REQUEST) - 2;
+    snprintf(request, sizeof request, "%.*sSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+             (int)line, PEER_REQUEST);
+    check_idle(false, request, 64 - sizeof(size_t));
+    check_idle(true, request, 64 - sizeof(size_t));
 }
 
 /* ---- idle again ---- */
@@ -168,6 +186,7 @@ static void test_idle_again(void) {
 static void run_all(void) {
     RUN(test_idle_with_headers);
     RUN(test_idle_without_headers);
+    RUN(test_idle_deflate);
     RUN(test_idle_again);
 }
 

@@ -81,11 +81,84 @@ static void test_msg_threads(void) {
     ws_msg_free(s.msg);
 }
 
+/* ---- another encoding ---- */
+
+static _Atomic int n_made;
+
+/* Of an empty block there is none. */
+static struct ws_msg *make_upper(void *ctx, const struct ws_msg *m) {
+    n_made++;
+    if (!m->len) return NULL;
+    struct ws_msg *pack = ws_msg_new(m->len);
+    for (size_t i = 0; i < m->len; i++) pack->bytes[i] = (uint8_t)(m->data[i] - *(int *)ctx);
+    return pack;
+}
+
+static void test_msg_pack(void) {
+    int one = 32, other = 0;
+    struct ws_msg *m = ws_msg_new(2), *empty = ws_msg_new(0);
+    memcpy(m->bytes, "hi", 2);
+    n_made = 0;
+    struct ws_msg *pack = ws_msg_pack(m, 9, make_upper, &one);
+    CHECK(pack && memcmp(pack->data, "HI", 2) == 0);
+    CHECK(ws_msg_pack(m, 9, make_upper, &other) == pack); /* it is there */
+    CHECK_EQ(n_made, 1);
+    struct ws_msg *second = ws_msg_pack(m, 15, make_upper, &other);
+    CHECK(second && second != pack && memcmp(second->data, "hi", 2) == 0);
+    CHECK_EQ(n_made, 2);
+    for (int i = 0; i < 2; i++) CHECK(ws_msg_pack(empty, 9, make_upper, &one) == NULL);
+    CHECK_EQ(n_made, 3); /* asked once only */
+    CHECK(ws_msg_unref(m) == NULL);
+    CHECK(memcmp(pack->data, "HI", 2) == 0); /* those who have it keep it */
+    ws_msg_unref(pack);
+    ws_msg_unref(pack);
+    ws_msg_unref(second);
+    ws_msg_unref(empty);
+}
+
+/* The last one to let go of a block with an object: what was made of it is gone by then. */
+static void test_msg_pack_of_object(void) {
+    uint8_t object[] = "abc", header[2] = {0};
+    int one = 32;
+    struct ws_msg *m = ws_msg_new_object(object, object, 3, header, 2);
+    ws_msg_unref(ws_msg_pack(m, 0, make_upper, &one));
+    CHECK(ws_msg_unref(m) == m);
+    CHECK(m->object == object && m->next == NULL);
+    ws_msg_free(m);
+}
+
+static void *pack_all(void *arg) {
+    int one = 32;
+    for (unsigned way = 0; way < WS_MSG_WAYS; way++) {
+        struct ws_msg *pack = ws_msg_pack(arg, way, make_upper, &one);
+        CHECK(pack && pack->data[0] == 'X');
+        ws_msg_unref(pack);
+    }
+    return NULL;
+}
+
+static void test_msg_pack_threads(void) {
+    for (int turn = 0; turn < 200; turn++) {
+        pthread_t threads[THREADS];
+        struct ws_msg *m = ws_msg_new(1);
+        m->bytes[0] = 'x';
+        n_made = 0;
+        for (int i = 0; i < THREADS; i++)
+            CHECK_EQ(pthread_create(&threads[i], NULL, pack_all, m), 0);
+        for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+        CHECK_EQ(n_made, WS_MSG_WAYS);
+        ws_msg_unref(m);
+    }
+}
+
 int main(void) {
     RUN(test_msg_block);
     RUN(test_msg_empty);
     RUN(test_msg_too_large);
     RUN(test_msg_object);
     RUN(test_msg_threads);
+    RUN(test_msg_pack);
+    RUN(test_msg_pack_of_object);
+    RUN(test_msg_pack_threads);
     return check_done();
 }

@@ -476,6 +476,110 @@ static void test_queue_drop_oldest(void) {
 
 /* Keys come and go by the thousand while the queue moves: the last of each key is the one written
  * last, order stands for each key, and the index does not grow with what was. */
+/* ---- sealing ---- */
+
+static void seal(struct ws_queue *q, const char *text) {
+    struct ws_queue_sink sink = {0};
+    CHECK(ws_queue_unsealed(q) != NULL);
+    ws_queue_seal(q, text ? block_entry(text, WS_QUEUE_MESSAGE).msg : NULL, &sink);
+    CHECK(sink.first == NULL);
+    ws_queue_sink_fini(&sink);
+}
+
+/* What is to be written, of a queue that holds more. */
+static void check_ready(const struct ws_queue *q, const char *expected) {
+    uint8_t out[4096];
+    size_t n = read_all(q, PIECES, out);
+    CHECK(n == strlen(expected) && memcmp(out, expected, n) == 0);
+}
+
+static void test_queue_seal(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    CHECK(ws_queue_unsealed(&q) == NULL);
+    CHECK_EQ(ws_queue_sealed_bytes(&q), 0);
+    push_block(&q, "first;", WS_QUEUE_MESSAGE);
+    push_lasting(&q, "second;", WS_QUEUE_MESSAGE);
+    push_block(&q, "third;", WS_QUEUE_MESSAGE);
+    CHECK_EQ(ws_queue_unsealed(&q)->len, 6);
+    seal(&q, "1;");
+    check_ready(&q, "1;");
+    CHECK_EQ(ws_queue_bytes(&q), 2 + 7 + 6);
+    CHECK_EQ(ws_queue_unsealed(&q)->len, 7);
+    seal(&q, NULL); /* as it is */
+    check_ready(&q, "1;second;");
+    CHECK_EQ(ws_queue_sealed_bytes(&q), 9);
+    CHECK_EQ(ws_queue_consume(&q, 5, &sink), 1);
+    check_ready(&q, "ond;");
+    CHECK_EQ(ws_queue_consume(&q, 4, &sink), 1);
+    CHECK_EQ(ws_queue_sealed_bytes(&q), 0);
+    seal(&q, "3");
+    check_ready(&q, "3");
+    CHECK(ws_queue_unsealed(&q) == NULL);
+    CHECK_EQ(ws_queue_consume(&q, 1, &sink), 1);
+    CHECK_EQ(ws_queue_n(&q), 0);
+    ws_queue_sink_fini(&sink);
+}
+
+/* Nothing is dropped or replaced that is sealed; control frames go between. */
+static void test_queue_sealed_stays(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    struct ws_queue_entry key = block_entry("new;", WS_QUEUE_MESSAGE);
+    key.key = 7;
+    for (int i = 0; i < 4; i++) {
+        struct ws_queue_entry e = block_entry("old;", WS_QUEUE_MESSAGE);
+        e.key = i < 2 ? 7 : 8;
+        CHECK_EQ(ws_queue_push(&q, &e), 0);
+    }
+    seal(&q, "a;");
+    seal(&q, "b;");
+    CHECK_EQ(ws_queue_replaceable(&q, 7), 0);
+    CHECK_EQ(ws_queue_replaceable(&q, 8), 4);
+    CHECK_EQ(ws_queue_replace(&q, &key, &sink), 0);
+    CHECK_EQ(ws_queue_push(&q, &key), 0);
+    push_next(&q, "ping;", WS_QUEUE_CONTROL);
+    check_ready(&q, "ping;a;b;");
+    CHECK_EQ(ws_queue_consume(&q, 6, &sink), 1); /* one byte of a */
+    push_next(&q, "pong;", WS_QUEUE_PONG);
+    check_ready(&q, ";pong;b;");
+    CHECK(ws_queue_drop_oldest(&q, &sink));
+    CHECK_EQ(ws_queue_discard(&q, &sink), 2);
+    check_ready(&q, ";pong;b;");
+    CHECK_EQ(ws_queue_bytes(&q), 8);
+    CHECK(!ws_queue_drop_oldest(&q, &sink));
+    CHECK_EQ(ws_queue_clear(&q, &sink), 2);
+    ws_queue_sink_fini(&sink);
+}
+
+/* An object's reference is given up where its message is compressed. */
+static void test_queue_seal_object(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    char object[] = "payload";
+    push_object(&q, "h;", object);
+    ws_queue_seal(&q, block_entry("short", WS_QUEUE_MESSAGE).msg, &sink);
+    CHECK(sink.first && sink.first->object == object);
+    ws_msg_free(sink.first);
+    check_ready(&q, "short");
+    CHECK_EQ(ws_queue_clear(&q, &sink), 1);
+    ws_queue_sink_fini(&sink);
+}
+
+static void test_queue_sealed_max(void) {
+    struct ws_queue q = {0};
+    struct ws_queue_sink sink = {0};
+    for (int i = 0; i < WS_QUEUE_SEALED_MAX + 5; i++) push_lasting(&q, "x", WS_QUEUE_MESSAGE);
+    int n = 0;
+    for (; ws_queue_unsealed(&q); n++) ws_queue_seal(&q, NULL, &sink);
+    CHECK_EQ(n, WS_QUEUE_SEALED_MAX);
+    CHECK_EQ(ws_queue_sealed_bytes(&q), WS_QUEUE_SEALED_MAX);
+    CHECK_EQ(ws_queue_consume(&q, 3, &sink), 3);
+    CHECK(ws_queue_unsealed(&q) != NULL);
+    ws_queue_clear(&q, &sink);
+    ws_queue_sink_fini(&sink);
+}
+
 static void test_queue_keys_random(void) {
     enum { KEYS = 300 };
     static int newest[KEYS], written[KEYS];
@@ -568,6 +672,10 @@ int main(void) {
     RUN(test_queue_spare_tables);
     RUN(test_queue_keys);
     RUN(test_queue_drop_oldest);
+    RUN(test_queue_seal);
+    RUN(test_queue_sealed_stays);
+    RUN(test_queue_seal_object);
+    RUN(test_queue_sealed_max);
     RUN(test_queue_keys_random);
     RUN(test_queue_random);
     return check_done();
