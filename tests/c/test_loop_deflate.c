@@ -1,0 +1,258 @@
+/* test_loop_deflate.c: compressed messages (RFC 7692) over real sockets with each strategy: what a
+ * batch takes, what is given back, what is compressed once. */
+#include "loop.h"
+
+#include "rig.h"
+
+#include <time.h>
+
+/* wrap: clock_gettime */
+
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+
+static time_t seconds_ahead;
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *now) {
+    int result = __real_clock_gettime(id, now);
+    now->tv_sec += seconds_ahead;
+    return result;
+}
+
+#define OFFER "permessage-deflate"
+
+static struct ws_deflate_pool client_pool;
+
+/* Opens a peer that speaks it, with what was agreed on. */
+static void open_deflating(struct rig *r, struct peer *p, const struct ws_deflate_terms *terms) {
+    char request[512];
+    snprintf(request, sizeof request, "%.*sSec-WebSocket-Extensions: %s\r\n\r\n",
+             (int)strlen(PEER_REQUEST) - 2, PEER_REQUEST, OFFER);
+    peer_connect(r, p, false);
+    ws_proto_set_deflate(&p->proto, ws_deflate_new(&client_pool, terms, false));
+    peer_say(p, request);
+    UNTIL(r, p->upgraded);
+}
+
+static void close_deflating(struct peer *p) {
+    peer_drop(p, false);
+    ws_deflate_free(p->proto.deflate);
+    p->proto.deflate = NULL;
+}
+
+static void deflate_text(struct peer *p, const void *data, size_t len) {
+    struct ws_buf payload = {0}, frame = {0};
+    CHECK_EQ(ws_deflate_write(p->proto.deflate, data, len, true, &payload), 0);
+    CHECK_EQ(ws_buf_reserve(&frame, ws_proto_frame_size(&p->proto, payload.len)), 0);
+    frame.len = ws_proto_frame_write(&p->proto, frame.data, WS_OPCODE_TEXT, payload.data,
+                                     payload.len, 0x01020304);
+    frame.data[0] |= WS_FRAME_RSV1;
+    peer_put(p, frame.data, frame.len);
+    ws_buf_fini(&payload);
+    ws_buf_fini(&frame);
+}
+
+static const struct ws_deflate_terms alone = {15, 15, true, true, false, false};
+static const struct ws_deflate_terms together = {15, 15, false, false, false, false};
+
+static void rig_deflate(struct rig *r, const struct ws_deflate_terms *terms) {
+    rig_init(r, strategy);
+    ws_deflate_pool_init(&client_pool, 6, 8);
+    r->options.deflate =
+        (struct ws_deflate_rules){true, terms->server_no_takeover, terms->client_no_takeover, 15};
+    r->options.deflate_threshold = 0;
+}
+
+static void rig_deflate_end(struct rig *r) {
+    rig_end(r);
+    CHECK(!client_pool.first);
+    ws_deflate_pool_fini(&client_pool);
+}
+
+static uint64_t compressions(const struct rig *r) {
+    return stats_of(r).compressions;
+}
+
+/* ---- what is given back ---- */
+
+#define LINE "What was said before is what is said again: 0123456789abcdefghijklmnopqrstuvwxyz."
+
+static void test_deflate_given_back(void) {
+    static struct peer p;
+    struct rig r;
+    rig_deflate(&r, &together);
+    r.echo = true;
+    rig_begin(&r);
+    struct ws_deflate_pool *pool = &r.loop->tick.deflate;
+    open_deflating(&r, &p, &together);
+    CHECK(!pool->first);
+    for (int i = 0; i < 3; i++) {
+        deflate_text(&p, LINE, strlen(LINE));
+        UNTIL(&r, p.n_messages == i + 1);
+        CHECK(pool->first != NULL);
+        seconds_ahead += WS_DEFLATE_IDLE_MS / 2000;
+        rig_settle(&r);
+        CHECK(pool->first != NULL);
+        seconds_ahead += WS_DEFLATE_IDLE_MS / 1000 * 2;
+        UNTIL(&r, !pool->first);
+    }
+    CHECK_LINE(p.said, "text:81#88a07133;text:81#88a07133;text:81#88a07133;");
+    close_deflating(&p);
+    rig_deflate_end(&r);
+}
+
+/* One that is gone has no codecs, and still tells what was agreed on. */
+static void test_deflate_gone(void) {
+    static struct peer p;
+    struct ws_deflate_terms terms;
+    struct rig r;
+    rig_deflate(&r, &together);
+    rig_begin(&r);
+    struct ws_deflate_pool *pool = &r.loop->tick.deflate;
+    open_deflating(&r, &p, &together);
+    struct ws_conn *c = ws_server_find(r.server, 1);
+    ws_conn_ref(c);
+    deflate_text(&p, LINE, strlen(LINE));
+    UNTIL(&r, r.n_messages == 1 && pool->first);
+    close_deflating(&p);
+    UNTIL(&r, r.n_closes == 1);
+    rig_settle(&r);
+    CHECK(!pool->first && !pool->n_lent);
+    CHECK(ws_conn_get_deflate(c, &terms));
+    CHECK(terms.server_bits == 15 && !terms.server_no_takeover && !terms.client_no_takeover);
+    ws_conn_unref(c);
+    rig_deflate_end(&r);
+}
+
+/* ---- what a batch takes ---- */
+
+enum { SIZE = 1000000, N = 40 };
+
+static size_t most;
+
+static void note_inflated(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
+    (void)c;
+    CHECK_EQ(m->len, SIZE);
+    if (r->loop->tick.inflated > most) most = r->loop->tick.inflated;
+}
+
+/* Forty kilobytes that say forty megabytes: one peer gets one of them into a batch, ten peers no
+ * more than eight megabytes. */
+static void check_batch(int n_peers, size_t bound) {
+    static struct peer peers[10];
+    static uint8_t zeros[SIZE];
+    struct rig r;
+    rig_deflate(&r, &alone);
+    r.quiet = true;
+    r.act = note_inflated;
+    most = 0;
+    rig_begin(&r);
+    for (int i = 0; i < n_peers; i++) open_deflating(&r, &peers[i], &alone);
+    for (int i = 0; i < n_peers; i++)
+        for (int j = 0; j < N / n_peers; j++) deflate_text(&peers[i], zeros, sizeof zeros);
+    UNTIL(&r, r.n_messages == N);
+    CHECK(most >= SIZE && most <= bound);
+    CHECK_EQ(stats_of(&r).received_compressed, N);
+    for (int i = 0; i < n_peers; i++) close_deflating(&peers[i]);
+    rig_deflate_end(&r);
+}
+
+static void test_deflate_batch_of_one(void) {
+    check_batch(1, SIZE);
+}
+
+static void test_deflate_batch_of_all(void) {
+    check_batch(10, WS_TICK_INFLATED_MAX + SIZE);
+}
+
+/* Who answers a peer that reads nothing has no more of what it sent in memory than before: what was
+ * put off waits behind the lane. */
+static void test_deflate_put_off_behind_the_lane(void) {
+    static struct peer p;
+    static uint8_t zeros[SIZE];
+    struct rig r;
+    rig_deflate(&r, &alone);
+    r.options.high_water = 1000;
+    r.options.max_backlog = 0;
+    r.options.deflate_threshold = SIZE_MAX / 2; /* the answers go plain */
+    r.quiet = true;
+    r.echo = true;
+    rig_begin(&r);
+    open_deflating(&r, &p, &alone);
+    p.deaf = p.quiet = true;
+    for (int i = 0; i < 20; i++) deflate_text(&p, zeros, sizeof zeros);
+    rig_settle(&r);
+    int n = r.n_messages;
+    CHECK(n >= 1 && n < 20);
+    struct ws_conn *c = ws_server_find(r.server, 1);
+    CHECK(ws_conn_pending(c) > 0);
+    CHECK(!ws_conn_lane(c) || ws_conn_lane(c)->n - ws_conn_lane(c)->head <= 1);
+    p.deaf = false;
+    UNTIL(&r, p.n_messages == 20);
+    CHECK_EQ(p.n_bytes, 20 * (size_t)SIZE);
+    CHECK_EQ(ws_conn_pending(c), 0);
+    close_deflating(&p);
+    rig_deflate_end(&r);
+}
+
+/* ---- what is sent ---- */
+
+static void test_deflate_published_once(void) {
+    static struct peer peers[4];
+    static uint8_t data[20000];
+    struct rig r;
+    struct ws_payload small = {.data = (const uint8_t *)LINE, .len = strlen(LINE), .text = true};
+    struct ws_payload large = {.data = data, .len = sizeof data};
+    struct ws_slice all = {NULL, 0};
+    rig_deflate(&r, &together);
+    rig_begin(&r);
+    for (int i = 0; i < 3; i++) open_deflating(&r, &peers[i], &together);
+    peer_open(&r, &peers[3]);
+    for (int i = 0; i < 3; i++) {
+        uint64_t before = compressions(&r);
+        CHECK_EQ(ws_server_publish(r.server, all, i ? &large : &small, NULL), 4);
+        for (int j = 0; j < 4; j++) UNTIL(&r, peers[j].n_messages == 2 * i + 1);
+        CHECK_EQ(compressions(&r) - before, 1);
+        for (uint64_t id = 1; id <= 4; id++)
+            CHECK_EQ(ws_conn_send(ws_server_find(r.server, id), &small), WS_SENT);
+        for (int j = 0; j < 4; j++) UNTIL(&r, peers[j].n_messages == 2 * i + 2);
+        CHECK_EQ(compressions(&r) - before, 1 + 3);
+    }
+    CHECK_EQ(stats_of(&r).sent_compressed, 3 * 3 + 3 * 3);
+    for (int j = 1; j < 4; j++) CHECK_LINE(peers[j].said, peers[0].said.text);
+    for (int j = 0; j < 3; j++) close_deflating(&peers[j]);
+    rig_deflate_end(&r);
+}
+
+static void test_deflate_choice(void) {
+    static struct peer p;
+    struct rig r;
+    struct ws_payload m = {.data = (const uint8_t *)LINE, .len = strlen(LINE), .text = true};
+    rig_deflate(&r, &alone);
+    r.options.deflate_threshold = strlen(LINE) + 1;
+    rig_begin(&r);
+    open_deflating(&r, &p, &alone);
+    struct ws_conn *c = ws_server_find(r.server, 1);
+    static const uint8_t choices[] = {WS_COMPRESS_LONG, WS_COMPRESS_NEVER, WS_COMPRESS_ALWAYS};
+    for (int i = 0; i < 3; i++) {
+        m.compress = choices[i];
+        CHECK_EQ(ws_conn_send(c, &m), WS_SENT);
+        UNTIL(&r, p.n_messages == i + 1);
+        CHECK_EQ(compressions(&r), i == 2);
+    }
+    close_deflating(&p);
+    rig_deflate_end(&r);
+}
+
+static void run_all(void) {
+    RUN(test_deflate_given_back);
+    RUN(test_deflate_gone);
+    RUN(test_deflate_batch_of_one);
+    RUN(test_deflate_batch_of_all);
+    RUN(test_deflate_put_off_behind_the_lane);
+    RUN(test_deflate_published_once);
+    RUN(test_deflate_choice);
+}
+
+int main(void) {
+    return run_strategies(run_all);
+}
