@@ -34,7 +34,15 @@ FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O2", SANITIZERS, "-fno-sanitize-re
 LIBRARIES = ["-lcrypto", "-lz", "-lpthread"]
 
 # Target -> the longest input that is tried: a short one is quick, and easy to read.
-MAX_LEN = {"conn": 512, "frame": 16, "http": 1024, "proto": 160, "utf8": 400}
+MAX_LEN = {
+    "conn": 512,
+    "deflate": 200,
+    "extension": 300,
+    "frame": 16,
+    "http": 1024,
+    "proto": 160,
+    "utf8": 400,
+}
 
 
 def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:

@@ -177,7 +177,7 @@ def test_echo(servers: Servers, join: MakeClient, compression: Compression, bits
 
 def test_takeover_is_worth_it(servers: Servers, join: MakeClient) -> None:
     """Without it each message costs as much as the first."""
-    sizes = {}
+    sizes: dict[Compression, list[int]] = {}
     for compression in ALONE, TAKEOVER:
         server = run_echo(servers, compression)
         client = join(server)

@@ -24,7 +24,7 @@ def inputs_of(target: str) -> list[Path]:
 
 
 def test_targets() -> None:
-    assert TARGETS == ["conn", "frame", "http", "proto", "utf8"]
+    assert TARGETS == ["conn", "deflate", "extension", "frame", "http", "proto", "utf8"]
     assert sorted(path.name for path in (FUZZ / "corpus").iterdir()) == TARGETS
 
 

@@ -489,8 +489,82 @@ def conn_seeds() -> Iterator[Seed]:
     yield "big-early", conn_setting(upgraded=False, stretches=stretches) + both
 
 
+# -- fuzz_extension --
+
+DEFLATE = "permessage-deflate"
+OFFERS = (
+    "", ",", DEFLATE, f"{DEFLATE}; server_no_context_takeover", f"{DEFLATE};client_max_window_bits",
+    f"{DEFLATE}; client_no_context_takeover; server_max_window_bits=10",
+    f'{DEFLATE}; server_max_window_bits="1\\2"; client_max_window_bits="8"',
+    f"{DEFLATE}; server_max_window_bits=8, {DEFLATE}", f"{DEFLATE}; server_max_window_bits=08",
+    f"{DEFLATE}; server_max_window_bits", f"{DEFLATE}; client_max_window_bits=16",
+    f"{DEFLATE}; server_no_context_takeover=1", f"{DEFLATE}; unknown, foo; a=b; c=\"d\"",
+    f"{DEFLATE}; client_max_window_bits; client_max_window_bits", f"foo\nbar, {DEFLATE}\n{DEFLATE}",
+    f'{DEFLATE}; server_max_window_bits="', f"{DEFLATE};", "=", f"{DEFLATE} {DEFLATE}", '"foo"',
+    'foo; a="b,c"', f"{DEFLATE} ; \tserver_max_window_bits = 9 , ,",
+)  # fmt: skip
+
+
+def extension_seeds() -> Iterator[Seed]:
+    for i, offer in enumerate(OFFERS):
+        for setting in 0, 3, 0x1B:
+            yield f"{i}-{setting}", bytes([setting]) + offer.encode()
+
+
+# -- fuzz_deflate --
+
+RSV1 = 0x40
+
+
+def stored(data: bytes) -> bytes:
+    """The payload of a message that is not compressed (RFC 7692 section 7.2.3.3)."""
+    size = len(data)
+    return b"\x00" + struct.pack("<HH", size, size ^ 0xFFFF) + data + b"\x00"
+
+
+# 70,000 zeros, by zlib.
+BOMB = bytes.fromhex(
+    "ecc13101000000c2a0f54f6d094fa00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000080b701"
+)
+
+
+def deflate_seeds() -> Iterator[Seed]:
+    hello, again = b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf2\x00\x11\x00\x00"
+    final = b"\xf3\x48\xcd\xc9\xc9\x07\x00"
+    text, binary = RSV1 | TEXT, RSV1 | BINARY
+    streams: dict[str, list[tuple[int, bytes]]] = {
+        "hello": [(FIN | text, hello), (FIN | text, again), (FIN | TEXT, b"plain")],
+        "empty": [(FIN | text, b""), (FIN | text, b"\x00"), (FIN | binary, b"\x02\x00")],
+        "fragments": [(text, hello[:3]), (FIN | PING, b"p"), (0, b""), (FIN, hello[3:])],
+        "final": [(FIN | text, final + b"\x00"), (FIN | text, final), (FIN | text, again)],
+        "finals": [(FIN | binary, final * 3 + b"\x03\x00" * 5 + b"\x00")],
+        "stored": [(FIN | binary, stored(b"stored"))],
+        "noise": [(FIN | binary, stored(bytes(range(256)) * 2))],
+        "bomb": [(FIN | binary, BOMB)],
+        "utf8": [(FIN | text, stored("gr\u00fc\u00df".encode())), (FIN | text, stored(b"\xff"))],
+        "cut": [(FIN | binary, stored(b"cut short" * 20)[:-2])],
+        "type-3": [(FIN | binary, b"\x07")],
+        "rsv": [(FIN | text, hello), (text, hello), (FIN | RSV1, hello)],
+        "rsv-ping": [(FIN | RSV1 | PING, b"")],
+        "rsv-2": [(FIN | 0x20 | TEXT, b"")],
+        "rsv-3": [(FIN | 0x50 | TEXT, b"")],
+    }
+    for name, frames in streams.items():
+        for masked in 0, 1:
+            stream = b"".join(frame(first, data, KEY if masked else b"") for first, data in frames)
+            for alone in 0, 1:
+                setting = PIECES + bytes([0x30 | alone, masked]) + bytes(6)
+                yield f"{name}-{masked}-{alone}", setting + stream
+    # Stored blocks of no bytes, long enough that a decompressor is borrowed, and a small limit.
+    blocks = b"\x00\x00\x00\xff\xff" * 4
+    long = header(FIN | binary, 70_000) + blocks
+    yield "long", PIECES + bytes([0x39, 0]) + struct.pack("<HBHB", len(long) - 4, 255, 0, 0) + long
+
+
 SEEDS = {
     "conn": conn_seeds,
+    "deflate": deflate_seeds,
+    "extension": extension_seeds,
     "frame": frame_seeds,
     "http": http_seeds,
     "proto": proto_seeds,
