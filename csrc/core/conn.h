@@ -309,7 +309,7 @@ void ws_conn_drop_behind(struct ws_conn *c);
 bool ws_conn_wants_deflate(const struct ws_conn *c, uint8_t compress, uint8_t part, size_t size);
 /* Seals what is to be written next, if permessage-deflate was agreed on. False: a message cannot be
  * brought to its end. */
-bool ws_conn_seal(struct ws_conn *c);
+__attribute__((noinline)) bool ws_conn_seal(struct ws_conn *c);
 
 /* ---- conn_write.c: writing ---- */
 

@@ -270,7 +270,8 @@ static void out_of_memory(struct ws_conn *c) {
 /* Messages that came compressed are larger than what was read: their peer gets no more into a batch
  * than others may, and all peers no more than fits. The rest waits for the next. False: there is
  * still room. */
-static bool put_off(struct ws_conn *c, size_t inflated, const uint8_t *rest, size_t len) {
+__attribute__((noinline)) static bool put_off(struct ws_conn *c, size_t inflated,
+                                              const uint8_t *rest, size_t len) {
     if (inflated < WS_TICK_READ_MAX && c->tick->inflated < WS_TICK_INFLATED_MAX) return false;
     if (!len || c->proto.ended) return true;
     struct ws_work *w = ws_conn_need_work(c);

@@ -445,8 +445,9 @@ static bool begin_inflating(struct ws_proto *p, struct ws_proto_event *ev, int *
     return good;
 }
 
-static ptrdiff_t feed_compressed(struct ws_proto *p, uint8_t *data, size_t len,
-                                 struct ws_proto_event *ev) {
+/* Not part of its caller: what plain messages pass stays small. */
+__attribute__((noinline)) static ptrdiff_t feed_compressed(struct ws_proto *p, uint8_t *data,
+                                                           size_t len, struct ws_proto_event *ev) {
     struct ws_proto_partial *part = p->partial;
     size_t take = len < part->frame_left ? len : (size_t)part->frame_left;
     if (p->role == WS_ROLE_SERVER) part->key = ws_mask_apply(p->simd, data, data, take, part->key);
