@@ -121,7 +121,10 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
         (_core.Server.get, "($self, conn_id, /)"),
         (_core.Server.stats, "($self, /)"),
         (_core.Server.publish, "($self, topic, data, /, *, key=None, exclude=None, compress=None)"),
-        (_core.Server.publish_json, "($self, topic, obj, /, *, key=None, exclude=None, compress=None)"),
+        (
+            _core.Server.publish_json,
+            "($self, topic, obj, /, *, key=None, exclude=None, compress=None)",
+        ),
         (
             _core.Server.publish_packed,
             "($self, topic, format, /, *values, key=None, exclude=None)",
