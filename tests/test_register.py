@@ -541,6 +541,32 @@ def test_closed_here_and_open_elsewhere(
     os.close(elsewhere)
 
 
+def test_modified_elsewhere_amid_its_end(servers: Servers, pipe: tuple[int, int]) -> None:
+    """What another thread asks for comes when it has left: that does not bring it back, deaf."""
+    masks: queue.Queue[int] = queue.Queue()
+    server = servers.run()
+    fd = os.dup(pipe[0])
+
+    def ended(number: int, mask: int) -> None:
+        os.dup2(pipe[0], number)  # the number is an open file's again
+        thread = threading.Thread(target=server.modify, args=(number, IN))
+        thread.start()
+        thread.join()
+        masks.put(mask)
+
+    server.register(fd, IN, ended)
+    sync(server)
+    os.close(fd)
+    os.write(pipe[1], b"x")
+    assert get(masks) == NVAL
+    sync(server)
+    told = Told()
+    server.register(fd, IN, told)
+    assert get(told.queue) == (fd, IN, b"x")
+    server.unregister(fd)
+    os.close(fd)
+
+
 def test_the_number_becomes_a_connections(servers: Servers, connect: Connect) -> None:
     """Unregistered on another thread, closed, and accepted under the same number at once."""
     server = servers.run(on_message=lambda conn, message: conn.send(message))

@@ -108,10 +108,8 @@ static int watch(struct ws_loop *l, struct ws_guest *guest) {
     const struct ws_poller_ops *ops = l->poller.ops;
     uint32_t wanted = atomic_load_explicit(&guest->wanted, memory_order_relaxed);
     if (atomic_load_explicit(&l->abandoned, memory_order_relaxed)) return WS_ERR_CLOSED;
-    if (guest->is_in) {
-        if (guest->is_lost) return WS_ERR_ARGUMENT;
-        return ops->mod(&l->poller, guest->fd, wanted, data_of(guest));
-    }
+    if (guest->is_lost) return WS_ERR_ARGUMENT;
+    if (guest->is_in) return ops->mod(&l->poller, guest->fd, wanted, data_of(guest));
     if (ops->has(&l->poller, guest->fd)) return WS_ERR_ARGUMENT; /* a connection's, say */
     int err = seat(l, guest);
     if (err < 0) return err;
@@ -236,6 +234,7 @@ void ws_guest_dispatch(struct ws_tick *t, const struct ws_event *ev) {
                         "more",
                         guest->fd);
         refs += unseat(l, guest);
+        guest->is_lost = true; /* another thread may have asked for something else meanwhile */
         tell_left(t, guest);
     }
     note_hung(t, guest, ev->code);

@@ -16,7 +16,8 @@ struct ws_guest {
     uint32_t n_hung;        /* calls in a row that told of an end or an error */
     uint32_t place, number; /* in the loop's table */
     bool is_in;             /* the table has it, and a reference */
-    bool is_lost;           /* the poller does not have it: it was closed, or never fit */
+    bool is_lost;           /* the poller does not have it, and will not: it was closed, or never
+                             * fit */
     void *object;           /* the caller's; NULL: detached. Under the lock that dispatch holds */
 };
 
