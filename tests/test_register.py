@@ -15,7 +15,7 @@ import sys
 import threading
 import tty
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -344,6 +344,67 @@ def test_the_servers_own_descriptors(servers: Servers, connect: Connect) -> None
     server.register(fd, OUT, lambda fd, mask: masks.put(mask))
     assert get(masks) == NVAL  # the answer to another thread
     client.echo("and now")
+
+
+def test_a_fileno_that_runs_the_server(pipe: tuple[int, int]) -> None:
+    server = wspy.Server(port=0)
+
+    class File:
+        def fileno(self) -> int:
+            server.stop()
+            server.run()
+            return pipe[0]
+
+    with pytest.raises(RuntimeError, match="the server has run"):
+        server.register(File(), IN, nothing)
+    with pytest.raises(FileNotFoundError):
+        server.unregister(pipe[0])
+
+
+def test_a_finalizer_that_registers_the_same(pipe: tuple[int, int]) -> None:
+    """Who comes first has it: the collector may run amid register()."""
+    server = wspy.Server(port=0)
+    reader = pipe[0]
+    registered: list[str] = []
+    told: list[tuple[str, int]] = []
+
+    def callback(name: str) -> Callable[[int, int], None]:
+        def take(fd: int, mask: int) -> None:
+            told.append((name, mask))
+            os.read(fd, 1)
+            server.stop()
+
+        return take
+
+    of_call, of_finalizer = callback("call"), callback("finalizer")
+
+    class Late:
+        def __init__(self) -> None:
+            self.myself = self
+
+        def __del__(self) -> None:
+            with suppress(FileExistsError):
+                server.register(reader, IN, of_finalizer)
+                registered.append("finalizer")
+
+    os.write(pipe[1], b"x")
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    Late()
+    gc.set_threshold(1)
+    gc.enable()
+    try:  # nothing before what register() allocates is the collector's
+        server.register(reader, IN, of_call)
+        registered.append("call")
+    except FileExistsError:
+        pass
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    assert len(registered) == 1
+    server.run()
+    assert told == [(registered[0], IN)]
 
 
 def test_once_it_has_run(servers: Servers, pipe: tuple[int, int]) -> None:

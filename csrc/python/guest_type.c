@@ -71,11 +71,19 @@ static PyObject *raise_error(int err, int errnum, int fd) {
     return NULL;
 }
 
+/* Asked last: fileno() may be the user's, and run the server. */
 static bool may_register(const struct ws_server_object *server) {
-    if (!ws_server_type_has_core(server)) return false;
     if (server->phase != WS_SERVER_ENDED && server->phase != WS_SERVER_ABANDONED) return true;
     PyErr_SetString(PyExc_RuntimeError, "the server has run: nothing would be watched");
     return false;
+}
+
+/* Takes the arguments that register() and modify() have in common. */
+static bool read_arguments(const struct ws_server_object *server, PyObject *const *args, int *fd,
+                           uint32_t *mask) {
+    if (!ws_server_type_has_core(server)) return false;
+    *fd = ws_convert_fd(args[0]);
+    return *fd >= 0 && ws_convert_poll_mask(args[1], mask) == 0 && may_register(server);
 }
 
 /* Borrowed; NULL without an exception: there is none, NULL with one: it could not be looked for. */
@@ -102,14 +110,9 @@ static struct ws_guest_object *make(struct ws_server_object *server, int fd, PyO
     self->file = Py_NewRef(file);
     self->callback = Py_NewRef(callback);
     self->core = ws_guest_new(fd, self);
-    PyObject *key = PyLong_FromLong(fd);
-    if (!server->guests) server->guests = PyDict_New();
-    bool kept = self->core && key && server->guests &&
-                PyDict_SetItem(server->guests, key, (PyObject *)self) == 0;
-    Py_XDECREF(key);
-    if (kept) return self;
+    if (self->core) return self;
     Py_DECREF(self);
-    if (!PyErr_Occurred()) PyErr_NoMemory();
+    PyErr_NoMemory();
     return NULL;
 }
 
@@ -121,6 +124,22 @@ static int check_callback(PyObject *callback) {
     Py_XDECREF(handlers);
     Py_XDECREF(none);
     return none ? 0 : -1;
+}
+
+/* Puts it into the server's dict, unless its descriptor is there. What was allocated may have had
+ * the collector run, and so any code: nothing is allocated between that look and the place. 0, or
+ * -1 with an exception set. */
+static int keep(struct ws_server_object *server, struct ws_guest_object *self) {
+    PyObject *dict = server->guests ? NULL : PyDict_New();
+    if (!server->guests) server->guests = Py_XNewRef(dict);
+    Py_XDECREF(dict);
+    PyObject *key = server->guests ? PyLong_FromLong(self->fd) : NULL;
+    PyObject *there = /* borrowed */
+        key ? PyDict_SetDefault(server->guests, key, (PyObject *)self) : NULL;
+    Py_XDECREF(key);
+    if (there == (PyObject *)self) return 0;
+    if (there) ws_errors_raise_os(EEXIST, "descriptor %d is registered already", self->fd);
+    return -1;
 }
 
 const char ws_guest_type_register_doc[] =
@@ -159,19 +178,18 @@ const char ws_guest_type_register_doc[] =
 
 PyObject *ws_guest_type_register(struct ws_server_object *self, PyObject *const *args,
                                  Py_ssize_t n) {
+    int fd;
     uint32_t mask;
     if (n != 3)
         return PyErr_Format(PyExc_TypeError, "register() takes fd, mask and callback (%zd given)",
                             n);
-    if (!may_register(self)) return NULL;
-    int fd = ws_convert_fd(args[0]);
-    if (fd < 0 || ws_convert_poll_mask(args[1], &mask) < 0) return NULL;
+    if (!read_arguments(self, args, &fd, &mask)) return NULL;
     if (check_callback(args[2]) < 0) return NULL;
-    if (find(self, fd))
-        return ws_errors_raise_os(EEXIST, "descriptor %d is registered already", fd);
-    if (PyErr_Occurred()) return NULL;
     struct ws_guest_object *guest = make(self, fd, args[0], args[2]);
-    if (!guest) return NULL;
+    if (!guest || keep(self, guest) < 0) {
+        Py_XDECREF(guest);
+        return NULL;
+    }
     int err = ws_loop_register(ws_server_loop(self->core), guest->core, mask), errnum = errno;
     if (err < 0) forget(self, guest);
     Py_DECREF(guest);
@@ -186,11 +204,10 @@ const char ws_guest_type_modify_doc[] =
     "Mailbox: any thread may call it; it counts from the loop's next iteration on.";
 
 PyObject *ws_guest_type_modify(struct ws_server_object *self, PyObject *const *args, Py_ssize_t n) {
+    int fd;
     uint32_t mask;
     if (n != 2) return PyErr_Format(PyExc_TypeError, "modify() takes fd and mask (%zd given)", n);
-    if (!may_register(self)) return NULL;
-    int fd = ws_convert_fd(args[0]);
-    if (fd < 0 || ws_convert_poll_mask(args[1], &mask) < 0) return NULL;
+    if (!read_arguments(self, args, &fd, &mask)) return NULL;
     struct ws_guest_object *guest = need(self, fd);
     if (!guest) return NULL;
     int err = ws_loop_register(ws_server_loop(self->core), guest->core, mask), errnum = errno;
