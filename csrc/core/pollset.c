@@ -33,6 +33,8 @@ struct entry {
 };
 
 struct ws_pollset {
+    const char *strategy; /* static; looked at without the lock, as fd is */
+    _Atomic int fd;       /* the poller's, or -1 */
     pthread_mutex_t lock;
     pthread_cond_t left; /* the kernel, by the one who waits; or the set, by who changes it */
     struct ws_poller poller;
@@ -79,14 +81,15 @@ int ws_pollset_new(struct ws_pollset **out, enum ws_strategy strategy) {
     atomic_flag_clear(&s->claimed);
     s->is_select = s->poller.ops == &ws_poll_select_ops;
     s->is_live = s->poller.fd >= 0;
+    s->strategy = s->poller.ops->name;
+    atomic_init(&s->fd, s->poller.fd);
     s->maker = getpid();
     return 0;
 }
 
 static void close_own(struct ws_pollset *s) {
-    const struct ws_poller_ops *ops = s->poller.ops;
+    atomic_store(&s->fd, -1);
     ws_poller_fini(&s->poller);
-    s->poller.ops = ops; /* its name is asked for still */
     ws_wake_fini(&s->wake);
 }
 
@@ -127,11 +130,11 @@ bool ws_pollset_is_inherited(const struct ws_pollset *s) {
 }
 
 const char *ws_pollset_strategy(const struct ws_pollset *s) {
-    return s->poller.ops->name;
+    return s->strategy;
 }
 
 int ws_pollset_fd(const struct ws_pollset *s) {
-    return ws_pollset_is_closed(s) ? -1 : s->poller.fd;
+    return ws_pollset_is_closed(s) ? -1 : atomic_load(&s->fd);
 }
 
 /* ---- changes ---- */

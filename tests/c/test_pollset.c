@@ -400,6 +400,25 @@ static void case_close_while_waiting(void) {
     close_pair(fds);
 }
 
+static void *look(void *arg) {
+    bool closed = false;
+    while (!closed) {
+        closed = ws_pollset_is_closed(set);
+        CHECK(is(ws_pollset_strategy(set)));
+        int fd = ws_pollset_fd(set);
+        CHECK(closed ? fd == -1 : fd == -1 || is("epoll"));
+    }
+    (void)arg;
+    return NULL;
+}
+
+static void case_look_while_closing(void) {
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, look, NULL), 0);
+    ws_pollset_close(set);
+    pthread_join(thread, NULL);
+}
+
 /* ---- */
 
 static const struct {
@@ -422,6 +441,7 @@ static const struct {
     {"change_while_waiting", case_change_while_waiting},
     {"file_while_waiting", case_file_while_waiting},
     {"close_while_waiting", case_close_while_waiting},
+    {"look_while_closing", case_look_while_closing},
 };
 
 static void run_cases(enum ws_strategy strategy, const char *name) {
