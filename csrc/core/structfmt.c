@@ -233,9 +233,9 @@ struct ws_slice ws_struct_get_bytes(const struct ws_struct_item *item, const uin
 void ws_struct_put_bytes(const struct ws_struct_item *item, uint8_t *at, struct ws_slice bytes) {
     size_t room = item->len;
     if (!room) return;
-    if (item->kind == WS_STRUCT_PASCAL) room--;
-    size_t n = bytes.len < room ? bytes.len : room;
+    size_t before = item->kind == WS_STRUCT_PASCAL; /* bytes that count */
+    size_t n = bytes.len < room - before ? bytes.len : room - before;
+    if (n) memmove(at + before, bytes.data, n);
     /* "the leading count byte" has no room for more than 255 */
-    if (item->kind == WS_STRUCT_PASCAL) *at++ = (uint8_t)(n < 255 ? n : 255);
-    if (n) memcpy(at, bytes.data, n);
+    if (before) *at = (uint8_t)(n < 255 ? n : 255);
 }

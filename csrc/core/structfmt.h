@@ -79,7 +79,8 @@ int ws_struct_put_float(const struct ws_struct_item *item, uint8_t *at, double v
 
 /* The bytes of a CHAR, BYTES or PASCAL value. */
 struct ws_slice ws_struct_get_bytes(const struct ws_struct_item *item, const uint8_t *at);
-/* What is too long is cut; what is left of the value's bytes stays as it is. */
+/* What is too long is cut; what is left of the value's bytes stays as it is. The bytes may lie
+ * where they are written to. */
 void ws_struct_put_bytes(const struct ws_struct_item *item, uint8_t *at, struct ws_slice bytes);
 
 #endif

@@ -173,6 +173,10 @@ static void test_structfmt_strings(void) {
     CHECK(memcmp(out, "abcXXXXX", 8) == 0);
     ws_struct_put_bytes(&f->items[0], out, (struct ws_slice){"abcdefgh", 8});
     CHECK(memcmp(out, "abcdeXXX", 8) == 0);
+    ws_struct_put_bytes(&f->items[0], out + 2, (struct ws_slice){(char *)out, 5});
+    CHECK(memcmp(out, "ababcdeX", 8) == 0); /* they overlap */
+    ws_struct_put_bytes(&f->items[0], out, (struct ws_slice){"abcdefgh", 8});
+    memset(out + 5, 'X', 3);
     ws_struct_put_bytes(&f->items[1], out, (struct ws_slice){"12", 2});
     CHECK(memcmp(out,
                  "\2"
