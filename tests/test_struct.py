@@ -11,6 +11,7 @@ import sys
 import threading
 import unittest
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -359,8 +360,50 @@ def test_an_iterator_keeps_its_struct_and_its_buffer() -> None:
     with pytest.raises(BufferError):
         buffer.append(0)
     gc.collect()
-    assert list(records) == [(1,), (2,), (3,)]
+    assert next(records) == (1,)
     del records
+    buffer.append(0)
+
+
+def test_an_iterator_that_has_ended_gives_its_buffer_back() -> None:
+    buffer = bytearray(b"\0\1\0\2\0\3")
+    records = wspy.iter_unpack("!H", buffer)
+    assert list(records) == [(1,), (2,), (3,)]
+    buffer.append(0)
+    assert list(records) == []
+    assert records.__length_hint__() == 0  # type: ignore[attr-defined]
+
+
+def test_a_finalizer_that_takes_the_rest() -> None:
+    """The collector may run when the tuple of a record is made, and that one is still read."""
+    buffer = bytearray(b"\0\1\0\2\0\3")
+    records = wspy.iter_unpack("!H", buffer)
+    rest: list[tuple[Any, ...]] = []
+
+    class Late:
+        def __init__(self) -> None:
+            self.myself = self
+
+        def __del__(self) -> None:
+            rest.extend(records)
+            rest.extend(records)
+            with suppress(BufferError):
+                buffer.clear()
+
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    Late()
+    gc.set_threshold(1)
+    gc.enable()
+    try:
+        first = next(records)
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    assert first == (1,)
+    assert rest == [(2,), (3,)]
+    assert list(records) == []
     buffer.append(0)
 
 

@@ -306,8 +306,9 @@ PyObject *ws_struct_type_unpack_from(struct ws_struct_object *self, PyObject *co
 struct iterator {
     PyObject_HEAD struct ws_struct_object *of; /* owned */
     const struct ws_structfmt *format;         /* of's, when it was made */
-    Py_buffer view;                            /* held until the end */
+    Py_buffer view;                            /* held until the end has been told */
     _Atomic Py_ssize_t at; /* whoever shares it among threads gets each record at least once */
+    _Atomic int readers;   /* calls that are reading in the buffer */
 };
 
 PyDoc_STRVAR(iter_unpack_doc,
@@ -342,11 +343,26 @@ PyObject *ws_struct_type_iter_unpack(struct ws_struct_object *self, PyObject *bu
     return (PyObject *)it;
 }
 
+static int iterator_clear(struct iterator *it) {
+    Py_CLEAR(it->of);
+    if (it->view.obj) PyBuffer_Release(&it->view);
+    return 0;
+}
+
+/* At the end the buffer is its owner's again, who may want to resize it. Making a tuple may run the
+ * collector, and so any code, which may come to the end before this record is read. */
 static PyObject *iterator_next(struct iterator *it) {
     Py_ssize_t at = atomic_load_explicit(&it->at, memory_order_relaxed);
-    if (!it->of || at >= it->view.len) return NULL;
+    if (!it->of) return NULL;
+    if (at >= it->view.len) {
+        if (atomic_load(&it->readers) == 0) iterator_clear(it);
+        return NULL;
+    }
+    atomic_fetch_add(&it->readers, 1);
     atomic_store_explicit(&it->at, at + (Py_ssize_t)it->format->size, memory_order_relaxed);
-    return ws_struct_values_tuple(it->format, (const uint8_t *)it->view.buf + at);
+    PyObject *record = ws_struct_values_tuple(it->format, (const uint8_t *)it->view.buf + at);
+    atomic_fetch_sub(&it->readers, 1);
+    return record;
 }
 
 static PyObject *iterator_length_hint(struct iterator *it, PyObject *ignored) {
@@ -359,12 +375,6 @@ static int iterator_traverse(struct iterator *it, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(it));
     Py_VISIT(it->of);
     Py_VISIT(it->view.obj);
-    return 0;
-}
-
-static int iterator_clear(struct iterator *it) {
-    Py_CLEAR(it->of);
-    if (it->view.obj) PyBuffer_Release(&it->view);
     return 0;
 }
 
