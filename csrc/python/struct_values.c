@@ -190,7 +190,7 @@ int ws_struct_values_unpack(const struct ws_structfmt *f, const uint8_t *in, PyO
         for (size_t k = 0; k < item->count; k++, at += item->len) {
             values[n] = get(item, at);
             if (!values[n]) {
-                while (n) Py_CLEAR(values[--n]);
+                for (; n > 0; n--) Py_CLEAR(values[n - 1]);
                 return -1;
             }
             n++;

@@ -1,0 +1,118 @@
+"""Each allocation fails once, in turn: that is a MemoryError, and nothing is left half done."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+from machine import skip_unless
+
+import wspy
+from wspy import frames, handshake
+
+hooks: ModuleType | None
+try:
+    hooks = importlib.import_module("_testcapi")
+except ImportError:  # Debian packs it apart
+    hooks = None
+
+POINT = wspy.Struct("<iq4sd?")
+VALUES = (10**6, 10**15, b"abcd", 1.5, True)
+RAW = POINT.pack(*VALUES)
+REQUEST = (
+    b"GET /chat?x=1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+ENOUGH = 100  # calls in a row that went well: there is no allocation left that could fail
+
+
+def use_poller(strategy: str) -> None:
+    with wspy.Poller(strategy) as poller:  # type: ignore[arg-type]
+        poller.register(1, wspy.POLLOUT)
+        poller.poll(0)
+        poller.modify(1, 0)
+        poller.unregister(1)
+
+
+def use_sha1() -> None:
+    assert wspy.sha1(b"a" * 5000).copy().digest() == wspy.sha1(b"a" * 5000).digest()
+
+
+def use_register(server: wspy.Server, fd: int) -> None:
+    server.register(fd, wspy.POLLIN, print)
+    try:
+        server.modify(fd, 0)
+    finally:
+        while True:
+            try:
+                server.unregister(fd)
+                break
+            except MemoryError:
+                pass
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def fail_each(use: Callable[[], object]) -> None:
+    skip_unless(hooks is not None, "this Python has no _testcapi")
+    assert hooks is not None
+    use()
+    gc.collect()
+    gc.disable()
+    n = good = failed = 0
+    try:
+        while good < ENOUGH:
+            hooks.set_nomemory(n, n + 1)
+            try:
+                use()
+                good += 1
+            except MemoryError:
+                good = 0
+                failed += 1
+            finally:
+                hooks.remove_mem_hooks()
+            n += 1
+    finally:
+        gc.enable()
+    assert failed > 0
+    use()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: POINT.pack(*VALUES),
+        lambda: POINT.unpack(RAW),
+        lambda: list(POINT.iter_unpack(RAW * 3)),
+        lambda: wspy.Struct("!3iH"),
+        lambda: wspy.pack_into("<hq", bytearray(16), 2, 1, 10**15),
+        lambda: frames.unpack(frames.pack(frames.TEXT, "hello", mask=b"1234")),
+        lambda: frames.pack_into(bytearray(9), 1, frames.BINARY, memoryview(b"abcdef")[::2]),
+        lambda: handshake.parse_request(REQUEST),
+        lambda: handshake.accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
+        use_sha1,
+        lambda: use_poller("select"),
+        lambda: use_poller("poll"),
+        lambda: use_poller("epoll"),
+    ],
+)
+def test_functions(use: Callable[[], object]) -> None:
+    fail_each(use)
+
+
+def test_register(pipe: tuple[int, int]) -> None:
+    server = wspy.Server(port=0)
+    fail_each(lambda: use_register(server, pipe[0]))
+    server.register(pipe[0], wspy.POLLIN, lambda fd, mask: server.stop())
+    os.write(pipe[1], b"x")
+    server.run()
