@@ -30,6 +30,19 @@ REQUEST = (
 ENOUGH = 100  # calls in a row that went well: there is no allocation left that could fail
 
 
+def use_protocol() -> None:
+    server = wspy.Protocol("server")
+    client = wspy.Protocol("client", url="ws://localhost/chat", headers={"X-Name": "value"})
+    server.receive(client.data_to_send())
+    client.receive(server.data_to_send())
+    client.send("x" * 300)
+    client.ping(b"1")
+    client.close(1000, "bye")
+    server.receive(client.data_to_send())
+    client.receive(server.data_to_send())
+    assert (client.sent_close, server.close_code) == ((1000, "bye"), 1000)
+
+
 def use_poller(strategy: str) -> None:
     with wspy.Poller(strategy) as poller:  # type: ignore[arg-type]
         poller.register(1, wspy.POLLOUT)
@@ -101,6 +114,7 @@ def fail_each(use: Callable[[], object]) -> None:
         lambda: handshake.parse_request(REQUEST),
         lambda: handshake.accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
         use_sha1,
+        use_protocol,
         lambda: use_poller("select"),
         lambda: use_poller("poll"),
         lambda: use_poller("epoll"),

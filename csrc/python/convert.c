@@ -482,13 +482,22 @@ static int refuse_unknown(PyObject *dict) {
     return -1;
 }
 
+/* Borrowed; NULL without an exception if it is not there. */
+static PyObject *find_option(PyObject *dict, const char *name) {
+    PyObject *key = PyUnicode_FromString(name);
+    PyObject *value = key ? PyDict_GetItemWithError(dict, key) : NULL;
+    Py_XDECREF(key);
+    return value;
+}
+
 static int read_options(struct ws_options *options, PyObject *dict, bool all) {
     Py_ssize_t n = 0;
     ws_options_init(options);
     options->origins = options->hosts = (struct ws_allow_list){.mode = WS_ALLOW_DEFAULT};
     options->subprotocols = (struct ws_names){0};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(options_table); i++) {
-        PyObject *value = PyDict_GetItemString(dict, options_table[i].name); /* borrowed */
+        PyObject *value = find_option(dict, options_table[i].name);
+        if (!value && PyErr_Occurred()) return -1;
         if (!value && !all) continue;
         if (!value) {
             PyErr_Format(PyExc_TypeError, "missing option %s", options_table[i].name);

@@ -59,10 +59,11 @@ static PyObject *make_rejected(const struct ws_state *state, const struct ws_end
     const char *detail = ev->detail;
     struct ws_http_head head;
     PyObject *bytes = copy_head(ev, &head);
-    if (!bytes) return NULL;
+    PyObject *headers = bytes ? ws_convert_headers(state, &head) : NULL;
+    Py_XDECREF(bytes);
+    if (!headers) return NULL;
     PyObject *values[FIELDS_MAX] = {status ? PyLong_FromLong(status) : Py_NewRef(Py_None),
-                                    PyUnicode_FromString(detail), ws_convert_headers(state, &head)};
-    Py_DECREF(bytes);
+                                    PyUnicode_FromString(detail), headers};
     return make(state, WS_ENDPOINT_REJECTED, values);
 }
 
@@ -72,10 +73,14 @@ static PyObject *make_opening(const struct ws_state *state, const struct ws_endp
     enum ws_endpoint_kind kind = ev->kind;
     struct ws_http_head head;
     PyObject *bytes = copy_head(ev, &head);
-    if (!bytes) return NULL;
+    PyObject *headers = bytes ? ws_convert_headers(state, &head) : NULL;
+    if (!headers) {
+        Py_XDECREF(bytes);
+        return NULL;
+    }
     PyObject *values[FIELDS_MAX] = {path ? Py_NewRef(path) : ws_convert_latin1(head.path),
                                     query ? Py_NewRef(query) : ws_convert_latin1(head.query),
-                                    ws_convert_headers(state, &head), Py_NewRef(subprotocol)};
+                                    headers, Py_NewRef(subprotocol)};
     Py_DECREF(bytes);
     if (kind == WS_ENDPOINT_REQUEST) Py_CLEAR(values[3]);
     return make(state, kind, values);
