@@ -112,6 +112,7 @@ SECONDS = ["handshake_timeout", "close_timeout", "shutdown_timeout", "message_ti
 LISTS = ["origins", "hosts"]
 LISTS_OF_NO_STR: list[Any] = [[1], [None], [b"a"]]
 CHOICES = ["strategy", "backlog_policy", "rate_policy"]
+NO_COMPRESSIONS: tuple[object, ...] = (None, 0, 1, "on", {}, wspy.Compression)
 BAD_TOKENS = ["", "a b", "a,b", "ä", "a\n", "a/b", "x" * 129]
 
 BAD: list[tuple[str, Any, type[Exception]]] = [
@@ -129,7 +130,7 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
     *(("subprotocols", value, TypeError) for value in ("chat", b"chat", None, 1, {"a": "b"}, [1])),
     ("subprotocols", ["chat", "chat"], ValueError),
     ("subprotocols", [f"p{i}" for i in range(1001)], ValueError),
-    *(("compression", value, TypeError) for value in (None, 0, 1, "on", {}, wspy.Compression)),
+    *(("compression", value, TypeError) for value in NO_COMPRESSIONS),
     *(("keep_headers", value, TypeError) for value in (None, 0, 1, "no")),
     ("byte_rate", 2**40 + 1, ValueError),
     ("max_message_size", None, TypeError),
@@ -302,7 +303,7 @@ def test_a_compression_does_not_change() -> None:
     with pytest.raises(AttributeError):
         some.level = 4  # type: ignore[misc]
     with pytest.raises(TypeError):
-        wspy.Compression(3)  # type: ignore[misc]
+        wspy.Compression(3)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match=r"^window_bits must be .* 9 to 15, not 8$"):
         wspy.Compression(window_bits=8)
 
