@@ -134,7 +134,8 @@ static PyObject *conn_pack(struct ws_conn_object *self, PyObject *const *args, P
                                                     .takes_more = true};
     PyObject *values[3] = {NULL, NULL, NULL};
     struct ws_convert_payload p;
-    if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
+    bool is_plain = n > 0 && !keywords; /* nearly always */
+    if (!is_plain && ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
     PyObject *kept = ws_packed_write(ws_conn_type_server(self), args, n, &p);
     if (!kept) return NULL;
     PyObject *sent = send_with(self, &p, values[1], values[2]);
