@@ -29,7 +29,10 @@ from typing import Any, NamedTuple
 from building import CC, CORE, INCLUDE, LIBRARIES, ROOT, STANDARD, WARNINGS, compile_core, must
 
 # What the driver calls, and what that calls.
-PARSERS = ("base64", "buf", "frame", "handshake", "http", "mask", "proto", "sha1", "simd", "utf8")
+PARSERS = (
+    *("base64", "buf", "deflate", "extension", "frame", "handshake", "http", "mask", "proto"),
+    *("sha1", "simd", "utf8"),
+)
 
 
 class Role(IntEnum):

@@ -127,9 +127,9 @@ def test_the_kind_of_every_call_is_told(kind: type) -> None:
         ),
         (
             _core.Server.publish_packed,
-            "($self, topic, format, /, *values, key=None, exclude=None)",
+            "($self, topic, format, /, *values, key=None, exclude=None, compress=None)",
         ),
-        (wspy.Connection.pack, "($self, format, /, *values, key=None)"),
+        (wspy.Connection.pack, "($self, format, /, *values, key=None, compress=None)"),
         (wspy.Struct.pack, "($self, /, *values)"),
         (wspy.Struct.unpack_from, "($self, /, buffer, offset=0)"),
         (wspy.unpack_from, "($module, format, /, buffer, offset=0)"),

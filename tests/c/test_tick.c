@@ -10,6 +10,7 @@ struct setting {
     struct ws_handlers handlers;
     _Atomic int log_level;
     int n_released;
+    struct ws_options options;
 };
 
 static void set_up(struct setting *s, int level) {
@@ -19,6 +20,7 @@ static void set_up(struct setting *s, int level) {
     s->tick.log_level = &s->log_level;
     s->tick.handlers = &s->handlers;
     s->tick.user = s;
+    s->tick.options = &s->options;
     CHECK_EQ(ws_tick_init(&s->tick), 0);
 }
 
