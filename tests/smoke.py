@@ -149,12 +149,44 @@ def check_page(strategy: Strategy) -> None:
             assert answer.endswith(body), answer
 
 
+def check_parts(strategy: Strategy) -> None:
+    """Records, and the parts for those who have the socket themselves."""
+    server = wspy.Server(port=0, strategy=strategy)
+    tick = wspy.Struct("!IHd")
+    server.on_message(lambda conn, *values: conn.pack(tick, *values), format=tick)
+    with server.start_in_thread() as url:
+        client = Client(url)
+        client.echo(BINARY, struct.pack("!IHd", 7, 1, -0.5))
+        client.close(1000, b"")
+    for form in ("<bBhHiIlLqQefd3s4p?", "@cnNP"):
+        raw = os.urandom(struct.calcsize(form))
+        assert repr(wspy.unpack(form, raw)) == repr(struct.unpack(form, raw)), (form, raw)
+    assert wspy.sha1(GUID.encode()).digest() == hashlib.sha1(GUID.encode()).digest()
+    ends = wspy.Protocol("server"), wspy.Protocol("client", url="ws://localhost/")
+    ends[0].receive(ends[1].data_to_send())
+    ends[1].receive(ends[0].data_to_send())
+    ends[1].send("hello")
+    (event,) = ends[0].receive(ends[1].data_to_send())
+    assert getattr(event, "data", None) == "hello", event
+    here, there = socket.socketpair()
+    with here, there, wspy.Poller(strategy) as poller:
+        poller.register(here, wspy.POLLIN)
+        assert poller.poll(0) == []
+        there.send(b"x")
+        assert poller.poll(TIMEOUT) == [(here.fileno(), wspy.POLLIN)]
+
+
 def main() -> int:
     passed = failed = 0
     print(f"wspy {wspy.__version__} on Python {sys.version.split()[0]}: {wspy.__file__}")
     if os.path.abspath(wspy.__file__).startswith(os.path.join(CHECKOUT, "wspy", "")):
         sys.exit("this is the checkout's wspy; run it from elsewhere to try an installed one")
-    checks: tuple[Callable[[Strategy], None], ...] = (check_echo, check_shutdown, check_page)
+    checks: tuple[Callable[[Strategy], None], ...] = (
+        check_echo,
+        check_shutdown,
+        check_page,
+        check_parts,
+    )
     for strategy in STRATEGIES:
         for check in checks:
             try:
