@@ -316,33 +316,34 @@ static struct ws_msg *shared_msg(struct ws_shared *s) {
     return s->msg;
 }
 
-void ws_conn_deliver(struct ws_conn *c, struct ws_shared *s) {
+/* Who takes it at once reads it from the arena; who may keep it shares a block of its size, and who
+ * gets it compressed shares that with the block. Not inlined: what takes the short way is spared
+ * the entry. */
+__attribute__((noinline)) static int deliver_entry(struct ws_conn *c, struct ws_shared *s) {
     struct ws_queue_entry e = {.len = s->len, .key = s->key, .kind = WS_QUEUE_MESSAGE};
     e.deflate = e.shared = ws_conn_wants_deflate(c, s->compress, WS_PART_WHOLE, s->len);
+    if (s->at && !c->blocked && !c->in_stream && !e.deflate) {
+        e.data = s->at;
+    } else if ((e.msg = shared_msg(s))) {
+        e.data = e.msg->data;
+        ws_msg_ref(e.msg);
+    }
+    int err = e.data ? push_message(c, &e, WS_PART_WHOLE) : WS_ERR_MEMORY;
+    if (err < 0) ws_queue_sink_unref(&c->tick->released, e.msg);
+    return err;
+}
+
+void ws_conn_deliver(struct ws_conn *c, struct ws_shared *s) {
     /* A close that another thread has posted goes behind what it published before: is_open says
      * nothing of that. */
     if (!is_there(c) || !has_place(c, posted_cost(c), WS_PART_WHOLE, s->key)) {
         count_dropped(c, 1);
         return;
     }
-    /* Who takes it at once reads it from the arena; who may keep it shares a block of its size, and
-     * who gets it compressed shares that with the block. */
-    bool in_arena = s->at && !c->blocked && !c->in_stream && !e.deflate;
-    if (in_arena) {
-        e.data = s->at;
-    } else if ((e.msg = shared_msg(s))) {
-        e.data = e.msg->data;
-        ws_msg_ref(e.msg);
-    }
-    int err = !e.data                                    ? WS_ERR_MEMORY
-              : in_arena && !s->key && !c->proto.deflate ? push_borrowed(c, e.data, e.len)
-                                                         : push_message(c, &e, WS_PART_WHOLE);
-    if (err < 0) {
-        ws_queue_sink_unref(&c->tick->released, e.msg);
-        count_dropped(c, 1);
-        return;
-    }
-    note_sent(c, WS_PART_WHOLE);
+    bool is_plain = s->at && !s->key && !c->blocked && !c->in_stream && !c->proto.deflate;
+    int err = is_plain ? push_borrowed(c, s->at, s->len) : deliver_entry(c, s);
+    if (err < 0) count_dropped(c, 1);
+    else note_sent(c, WS_PART_WHOLE);
 }
 
 /* ---- pings ---- */
