@@ -29,7 +29,7 @@ help:
 	@echo "make coverage  count the lines that the tests run, in C and in Python"
 	@echo "make autobahn  run Autobahn's test suite against it (STRATEGIES='$(STRATEGIES)')"
 	@echo "make wheel     build a wheel into dist/ (PGO=1: with the profile of a benchmark's load)"
-	@echo "make bench     build wspy and measure it beside other servers, a quarter of an hour"
+	@echo "make bench     build wspy and measure it beside other servers, twenty minutes"
 	@echo "               (ARGS='echo --workloads 32x20x16 --rounds 9': one part of it)"
 	@echo "make bench-compare  measure this tree beside another revision (REV=$(REV))"
 	@echo "make clean     remove everything that was built"

@@ -10,6 +10,7 @@ import sys
 
 from broadcast import BROADCAST
 from command import main
+from compression import COMPRESSION
 from echo import ECHO
 from handshake import HANDSHAKE
 from idle import IDLE
@@ -17,4 +18,4 @@ from latency import LATENCY
 from packed import PACKED
 
 if __name__ == "__main__":
-    sys.exit(main([ECHO, BROADCAST, HANDSHAKE, LATENCY, IDLE, PACKED]))
+    sys.exit(main([ECHO, BROADCAST, HANDSHAKE, LATENCY, IDLE, PACKED, *COMPRESSION]))

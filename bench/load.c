@@ -1,4 +1,4 @@
-/* load.c: a load generator for WebSocket servers (Linux, libc only, one thread, epoll).
+/* load.c: a load generator for WebSocket servers (Linux, libc and zlib, one thread, epoll).
  *
  * It opens N connections. From a server that echoes, each wants back what it sent, with D messages
  * in flight on each. From one that broadcasts, every connection wants each message that the first
@@ -9,7 +9,7 @@
  * slice of one pool of random bytes, another than the one before. So a lost, doubled, swapped or
  * damaged message shows, at the price of one memcmp.
  *
- * It does NOT speak TLS or compression, resolve names or verify Sec-WebSocket-Accept. Without a
+ * It does NOT speak TLS, resolve names or verify Sec-WebSocket-Accept. Without a
  * rate the loop is closed: its latencies are those of a server as busy as D allows.
  *
  * This file has the run with messages; load_conn.c sends, load_answer.c checks, load_report.c
@@ -161,6 +161,8 @@ static void report(const struct load *l) {
                             .latency = &l->traffic.latency,
                             .late = l->opt.rate > 0 ? &l->traffic.late : NULL,
                             .received = l->traffic.received,
+                            .compressed = l->traffic.compressed,
+                            .payload = l->traffic.payload,
                             .mismatches = l->traffic.mismatches,
                             .begin = &l->begin,
                             .end = &l->end};
@@ -190,7 +192,7 @@ static int traffic_init(struct traffic *t, const struct options *o) {
     if (t->epoll < 0) return fail("epoll_create1: %s", strerror(errno));
     t->read_buf = malloc(READ_CAP);
     if (!t->read_buf) return fail("out of memory");
-    return messages_init(&t->messages, o->size_min, o->size_max, o->opcode == OP_TEXT);
+    return messages_init(&t->messages, o);
 }
 
 static void traffic_fini(struct traffic *t) {

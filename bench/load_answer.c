@@ -1,7 +1,8 @@
 /* load_answer.c: reads the server's frames and compares every message with the one that is due.
- * It stores nothing but control frames, and does NOT stop at a wrong answer: those are counted. A
- * frame that breaks RFC 6455 ends the run. */
+ * It stores nothing but control frames and compressed messages, and does NOT stop at a wrong
+ * answer: those are counted. A frame that breaks RFC 6455 ends the run. */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "load_base.h"
@@ -21,23 +22,40 @@ static void answer_wrong(struct traffic *t, struct conn *c, const char *what) {
     c->wrong = true;
 }
 
-static int message_begin(struct traffic *t, struct conn *c, uint8_t opcode) {
+static int message_begin(struct traffic *t, struct conn *c, uint8_t opcode, bool packed) {
     const struct letter *due = room_due(c->room, c->received);
     if (!due) return conn_fail(c, "a message came that was not due");
     c->in_message = true;
     c->wrong = false;
     c->expect = due->data;
     c->expect_left = due->len;
+    c->came = 0;
+    c->pack = packed ? due->pack : NULL;
+    c->packed_len = 0;
+    if (c->pack && !c->packed) c->packed = malloc(t->messages.deflate->answer_cap);
+    if (c->pack && !c->packed) return fail("out of memory");
     if (opcode != t->opt->opcode)
         answer_wrong(t, c, opcode == OP_TEXT ? "text instead of binary" : "binary instead of text");
     return 0;
 }
 
+/* A compressed message is judged when it is whole. */
+static void packed_end(struct traffic *t, struct conn *c) {
+    const char *what = deflate_check(t->messages.deflate, c->pack, c->packed, c->packed_len);
+    if (what) answer_wrong(t, c, what);
+    c->expect_left = 0;
+}
+
 static void message_end(struct traffic *t, struct conn *c, uint64_t now) {
+    if (c->pack) packed_end(t, c);
     if (c->expect_left > 0) answer_wrong(t, c, "shorter than what was sent");
     const struct letter *last = room_receive(c->room, c->received++);
     c->in_message = false;
-    if (t->phase == MEASURE) t->received++;
+    if (t->phase == MEASURE) {
+        t->received++;
+        t->compressed += c->pack != NULL;
+        t->payload += c->came;
+    }
     if (!last) return;
     t->inflight--;
     /* At a fixed rate those count that were due in the measured time, however late they come. */
@@ -53,8 +71,11 @@ static int frame_begin(struct traffic *t, struct conn *c) {
     c->opcode = c->head[0] & 0x0f;
     c->fin = c->head[0] & 0x80;
     c->payload_left = len;
-    /* RFC 6455, 5.2: "MUST be 0 unless an extension is negotiated"; none was offered. */
-    if (c->head[0] & 0x70)
+    /* RFC 6455, 5.2: "MUST be 0 unless an extension is negotiated"; RFC 7692, 6: in the first frame
+     * of a message. */
+    bool packed = t->opt->deflate && (c->head[0] & FRAME_RSV1) &&
+                  (c->opcode == OP_TEXT || c->opcode == OP_BINARY);
+    if (c->head[0] & (packed ? 0x30 : 0x70))
         return conn_fail(c, "a frame with reserved bits set (first byte 0x%02x)", c->head[0]);
     /* 5.1: "A server MUST NOT mask any frames that it sends to the client." */
     if (c->head[1] & 0x80) return conn_fail(c, "a masked frame");
@@ -74,13 +95,21 @@ static int frame_begin(struct traffic *t, struct conn *c) {
     if (c->in_message != (c->opcode == OP_CONT))
         return conn_fail(c, c->in_message ? "a new message inside a fragmented one"
                                           : "a continuation of nothing");
-    return c->opcode == OP_CONT ? 0 : message_begin(t, c, c->opcode);
+    return c->opcode == OP_CONT ? 0 : message_begin(t, c, c->opcode, packed);
 }
 
 static void frame_data(struct traffic *t, struct conn *c, const uint8_t *p, size_t n) {
     if (c->opcode >= OP_CLOSE) {
         memcpy(c->control + c->control_len, p, n);
         c->control_len += n;
+        return;
+    }
+    c->came += n;
+    if (c->pack) {
+        size_t room = t->messages.deflate->answer_cap - c->packed_len;
+        if (n > room) answer_wrong(t, c, "longer than what was sent");
+        memcpy(c->packed + c->packed_len, p, min_size(n, room));
+        c->packed_len += min_size(n, room);
         return;
     }
     if (n > c->expect_left) answer_wrong(t, c, "longer than what was sent");

@@ -48,9 +48,9 @@ static void message_start(struct traffic *t, struct conn *c, uint64_t now) {
     uint64_t ns = paced ? pace_due_ns(&t->pace, c->room->id, c->room->sent) : now;
     const struct letter *letter = room_send(c->room, &t->messages, ns);
     if (paced && t->phase != WARMUP && ns >= t->from_ns) histogram_add(&t->late, now - ns);
-    c->body = letter->data;
-    c->body_left = letter->len;
-    head_put(t, c, t->opt->opcode, c->body_left, c->key);
+    c->body = letter->pack ? letter->pack->bytes : letter->data;
+    c->body_left = letter->pack ? letter->pack->n : letter->len;
+    head_put(t, c, t->opt->opcode | (letter->pack ? FRAME_RSV1 : 0), c->body_left, c->key);
     t->inflight++;
     if (!paced) t->unsent--;
 }
@@ -152,7 +152,7 @@ static int conn_open(struct traffic *t, struct conn *c) {
     struct greeting g;
     int status = dial_begin(t->opt, &t->key_rng, c->id, &g);
     c->fd = g.fd;
-    if (status < 0 || dial_end(&g, c->id) < 0) return -1;
+    if (status < 0 || dial_end(&g, t->opt, c->id) < 0) return -1;
     /* Frames may have come with the response. */
     if (answer_feed(t, c, (const uint8_t *)g.text + g.head_len, g.len - g.head_len, now_ns()) < 0)
         return -1;
@@ -171,4 +171,5 @@ int conn_init(struct traffic *t, struct conn *c, size_t id, struct room *room) {
 void conn_fini(struct conn *c) {
     if (c->fd >= 0) close(c->fd);
     free(c->out);
+    free(c->packed);
 }

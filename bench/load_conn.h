@@ -32,6 +32,8 @@ struct traffic {
     uint64_t unsent;  /* messages that may still be started, or become due */
     uint64_t inflight, mismatches;
     uint64_t received;        /* messages in MEASURE, each as often as somebody received it */
+    uint64_t compressed;      /* of these */
+    uint64_t payload;         /* their bytes, as they came */
     struct histogram latency; /* one value for each message that the last one received in MEASURE,
                                * or that was due then */
     struct histogram late;    /* how long after its time one went out */
@@ -58,6 +60,10 @@ struct conn {
     uint64_t payload_left;
     const uint8_t *expect; /* rest of the message that is due, in the pool */
     size_t expect_left;
+    struct pack *pack; /* borrows; of that message, if it comes compressed */
+    uint8_t *packed;   /* owns; its bytes so far */
+    size_t packed_len;
+    uint64_t came; /* bytes of it, compressed or not */
     uint8_t control[CONTROL_CAP];
     size_t control_len;
     uint8_t pong[CONTROL_CAP];

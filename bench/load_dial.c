@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "load_base.h"
+#include "load_deflate.h"
 
 /* 16 random bytes in base64: 21 digits of any value, one with four 0 bits at its end, padding. */
 static void key_make(uint64_t *rng, char key[25]) {
@@ -22,21 +23,22 @@ int request_write(char text[REQUEST_CAP], const struct options *o, uint64_t *rng
     int n = snprintf(text, REQUEST_CAP,
                      "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
                      "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
-                     "Sec-WebSocket-Version: 13\r\n\r\n",
-                     o->path, o->host, o->port, key);
+                     "Sec-WebSocket-Version: 13\r\n%s\r\n",
+                     o->path, o->host, o->port, key, o->deflate ? DEFLATE_OFFER : "");
     return n < 0 || n >= REQUEST_CAP ? fail("the path is too long") : n;
 }
 
-int response_check(const char *text, size_t id) {
+int response_check(const char *text, const struct options *o, size_t id) {
     const char *end = strstr(text, "\r\n\r\n");
     if (!end) return 0;
     if (strncmp(text, "HTTP/1.1 101 ", 13) != 0)
         return fail("connection %zu: the handshake was answered by: %.*s", id,
                     (int)strcspn(text, "\r\n"), text);
+    if (o->deflate && deflate_agreed(text, id) < 0) return -1;
     return (int)(end - text) + 4;
 }
 
-int dial_end(struct greeting *g, size_t id) {
+int dial_end(struct greeting *g, const struct options *o, size_t id) {
     uint64_t deadline = now_ns() + STALL_S * NS;
     int head = 0;
     while (head == 0) {
@@ -52,7 +54,7 @@ int dial_end(struct greeting *g, size_t id) {
                                           : strerror(errno));
         g->len += (size_t)k;
         g->text[g->len] = '\0';
-        head = response_check(g->text, id);
+        head = response_check(g->text, o, id);
     }
     if (head < 0) return -1;
     g->head_len = (size_t)head;

@@ -26,7 +26,7 @@ struct greeting {
 int dial_begin(const struct options *o, uint64_t *rng, size_t id, struct greeting *g);
 
 /* Reads the response, blocking, with the same two results. */
-int dial_end(struct greeting *g, size_t id);
+int dial_end(struct greeting *g, const struct options *o, size_t id);
 
 /* The steps of it, for those who do not block. */
 
@@ -34,7 +34,7 @@ int dial_end(struct greeting *g, size_t id);
 int request_write(char text[REQUEST_CAP], const struct options *o, uint64_t *rng);
 
 /* Looks at the bytes so far, which end in '\0'. Gives the length of the whole head, 0 if its end
- * has not come, or -1 after it said what else than a 101 it is. */
-int response_check(const char *text, size_t id);
+ * has not come, or -1 after it said what else it is than a 101 that agrees on what was offered. */
+int response_check(const char *text, const struct options *o, size_t id);
 
 #endif

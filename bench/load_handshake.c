@@ -95,7 +95,7 @@ static int caller_read(struct handshakes *h, struct caller *c) {
     if (k == 0) return fail("connection %zu: no whole handshake response: end of data", c->id);
     c->len += (size_t)k;
     c->text[c->len] = '\0';
-    int head = response_check(c->text, c->id);
+    int head = response_check(c->text, h->opt, c->id);
     if (head <= 0) return head;
     caller_end(c);
     if (h->measuring) {

@@ -31,7 +31,7 @@ static int idle_open(struct idle *l, size_t n) {
             if (status < 0) return -1;
         }
         for (size_t i = 0; i < batch; i++)
-            if (dial_end(&l->greetings[i], first + i) < 0) return -1;
+            if (dial_end(&l->greetings[i], l->opt, first + i) < 0) return -1;
     }
     return 0;
 }

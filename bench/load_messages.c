@@ -1,13 +1,19 @@
 /* load_messages.c: a message is a slice of one pool of random bytes. Each of a series begins one
  * byte further than the one before, so that its bytes carry its number (modulo POOL_SHIFTS): a
- * server that loses, doubles or swaps messages cannot send the right bytes. */
+ * server that loses, doubles or swaps messages cannot send the right bytes. Compressed ones are
+ * slices of one text, PACK_SHIFT bytes apart, and there are fewer (PACKS), because each is
+ * compressed before the run. */
 #include "load_messages.h"
 
 #include <stdlib.h>
 
 #include "load_base.h"
+#include "load_frame.h"
 
-enum { POOL_SHIFTS = 4096 /* a message starts at one of so many places of the pool */ };
+enum {
+    POOL_SHIFTS = 4096, /* a message starts at one of so many places of the pool */
+    PACK_SHIFT = 101,
+};
 
 static void pool_fill(struct messages *m, size_t n, bool text) {
     uint64_t rng = 0x243f6a8885a308d3ULL;
@@ -41,15 +47,32 @@ static void sizes_fill(struct messages *m, size_t size_min, size_t size_max) {
     m->sizes[SIZE_STEPS - 1] = size_max;
 }
 
-int messages_init(struct messages *m, size_t size_min, size_t size_max, bool text) {
-    m->pool = malloc(size_max + POOL_SHIFTS);
+static int packs_init(struct messages *m, const struct options *o) {
+    struct series sizes = messages_series(0);
+    m->deflate = calloc(1, sizeof *m->deflate);
+    m->pool = malloc(o->size_max + PACKS * PACK_SHIFT);
+    if (!m->deflate || !m->pool) return fail("out of memory");
+    deflate_text(m->pool, o->size_max + PACKS * PACK_SHIFT);
+    for (size_t i = 0; i < PACKS; i++) {
+        struct pack *pack = &m->deflate->packs[i];
+        pack->text = m->pool + i * PACK_SHIFT;
+        pack->len = m->sizes[(rng_next(&sizes.rng) >> 32) % SIZE_STEPS];
+    }
+    return deflate_init(m->deflate, o->size_max);
+}
+
+int messages_init(struct messages *m, const struct options *o) {
+    sizes_fill(m, o->size_min, o->size_max);
+    if (o->deflate) return packs_init(m, o);
+    m->pool = malloc(o->size_max + POOL_SHIFTS);
     if (!m->pool) return fail("out of memory");
-    pool_fill(m, size_max + POOL_SHIFTS, text);
-    sizes_fill(m, size_min, size_max);
+    pool_fill(m, o->size_max + POOL_SHIFTS, o->opcode == OP_TEXT);
     return 0;
 }
 
 void messages_fini(struct messages *m) {
+    if (m->deflate) deflate_fini(m->deflate);
+    free(m->deflate);
     free(m->pool);
 }
 
@@ -60,7 +83,13 @@ struct series messages_series(size_t id) {
     return s;
 }
 
-const uint8_t *messages_next(const struct messages *m, struct series *s, size_t *len) {
+const uint8_t *messages_next(const struct messages *m, struct series *s, size_t *len,
+                             struct pack **pack) {
+    *pack = m->deflate ? &m->deflate->packs[s->place++ % PACKS] : NULL;
+    if (*pack) {
+        *len = (*pack)->len;
+        return (*pack)->text;
+    }
     *len = m->sizes[(rng_next(&s->rng) >> 32) % SIZE_STEPS];
     return m->pool + s->place++ % POOL_SHIFTS;
 }

@@ -25,6 +25,7 @@ static const char usage_text[] =
     "  --rate R            so many messages a second, answered or not\n"
     "  --size S | S1-S2    payload bytes; a range is log-uniform (20)\n"
     "  --text | --binary   (binary)\n"
+    "  --deflate           permessage-deflate without context takeover, JSON-like text\n"
     "  --seconds T         measured time (2)\n"
     "  --warmup T          time before it (0.3; with --messages 0)\n"
     "  --messages N        measure N messages instead of a time\n"
@@ -93,6 +94,7 @@ static bool option_set(struct options *o, int name, const char *value) {
     case 'B': o->broadcast = true; break;
     case 'H': o->handshakes = true; break;
     case 'I': o->idle = true; break;
+    case 'z': o->deflate = true; break;
     case 'j': o->json = true; break;
     default: return false;
     }
@@ -106,7 +108,8 @@ int options_parse(struct options *o, int argc, char **argv) {
         {"text", 0, NULL, 't'},       {"binary", 0, NULL, 'b'},    {"seconds", 1, NULL, 'T'},
         {"warmup", 1, NULL, 'w'},     {"messages", 1, NULL, 'm'},  {"pid", 1, NULL, 'i'},
         {"json", 0, NULL, 'j'},       {"broadcast", 0, NULL, 'B'}, {"rate", 1, NULL, 'r'},
-        {"handshakes", 0, NULL, 'H'}, {"idle", 0, NULL, 'I'},      {NULL, 0, NULL, 0},
+        {"handshakes", 0, NULL, 'H'}, {"idle", 0, NULL, 'I'},      {"deflate", 0, NULL, 'z'},
+        {NULL, 0, NULL, 0},
     };
     *o = (struct options){.host = "127.0.0.1",
                           .path = "/",

@@ -21,6 +21,7 @@ struct options {
     bool broadcast;    /* else everybody is alone with the server */
     bool handshakes;   /* instead of messages */
     bool idle;         /* no messages: what do connections cost? */
+    bool deflate;      /* messages are compressed, RFC 7692 */
     bool json;
 };
 

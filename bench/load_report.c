@@ -50,6 +50,9 @@ static void write_json(const struct result *r) {
     if (r->late)
         printf("\"rate\": %.1f, \"late_p50_us\": %.1f, \"late_p99_us\": %.1f, ", o->rate,
                histogram_quantile_us(r->late, 0.50), histogram_quantile_us(r->late, 0.99));
+    if (o->deflate && n > 0)
+        printf("\"compressed\": %" PRIu64 ", \"payload_bytes\": %.1f, ", r->compressed,
+               (double)r->payload / n);
     if (o->pid)
         printf("\"server_user_s\": %.6f, \"server_system_s\": %.6f, \"server_cpu_s\": %.6f, "
                "\"server_cpu\": %.4f, ",

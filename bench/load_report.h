@@ -13,6 +13,8 @@ struct result {
     const struct histogram *latency; /* one value for each message */
     const struct histogram *late; /* how long after its time one went out; NULL: at no fixed rate */
     uint64_t received;            /* messages: in a broadcast each counts at every receiver */
+    uint64_t compressed;          /* of these */
+    uint64_t payload;             /* their bytes, as they came */
     uint64_t mismatches;
     const struct reading *begin, *end;
 };

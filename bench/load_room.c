@@ -26,7 +26,7 @@ bool room_has_place(const struct room *r) {
 const struct letter *room_send(struct room *r, const struct messages *m, uint64_t ns) {
     struct letter *letter = &r->ring[r->sent++ % r->depth];
     *letter = (struct letter){.sent_ns = ns, .missing = r->members};
-    letter->data = messages_next(m, &r->series, &letter->len);
+    letter->data = messages_next(m, &r->series, &letter->len, &letter->pack);
     return letter;
 }
 

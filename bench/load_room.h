@@ -14,8 +14,9 @@ struct conn;
 struct letter {
     const uint8_t *data; /* borrows from the pool */
     size_t len;
-    uint64_t sent_ns; /* at a fixed rate, when it was due */
-    size_t missing;   /* members that have not received it */
+    struct pack *pack; /* borrows; NULL: it goes plain */
+    uint64_t sent_ns;  /* at a fixed rate, when it was due */
+    size_t missing;    /* members that have not received it */
 };
 
 struct room {

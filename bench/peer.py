@@ -52,6 +52,8 @@ PEERS = {
         WSPY,
         Peer("wspy-lean", ("wspy",), program="wspy_lean", module="wspy"),
         Peer("wspy-struct", ("wspy",), program="wspy_struct", module="wspy"),
+        Peer("wspy-level-3", ("wspy",), program="wspy_level_3", module="wspy"),
+        Peer("wspy-level-1", ("wspy",), program="wspy_level_1", module="wspy"),
         RAW,
         Peer("picows", ("picows", "aiofastnet", "uvloop")),
         Peer("websockets", ("websockets", "uvloop")),

@@ -39,4 +39,4 @@ def build(name: str, sources: Sequence[Path], libraries: Sequence[str] = ()) -> 
 
 
 def build_load() -> Path:
-    return build("load", sorted(BENCH.glob("load*.c")))
+    return build("load", sorted(BENCH.glob("load*.c")), ["z"])

@@ -9,12 +9,15 @@ import json
 import mmap
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from ast import literal_eval
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from xml.etree import ElementTree
 
@@ -33,7 +36,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The load generator."""
     folder = tmp_path_factory.mktemp("load")
     objects = compile_core(folder, [*ASAN, *WARNINGS], sorted(BENCH.glob("load*.c")))
-    must([*CC, *ASAN, *objects, "-o", folder / "load"])
+    must([*CC, *ASAN, *objects, "-o", folder / "load", "-lz"])
     return folder / "load"
 
 
@@ -91,6 +94,166 @@ def test_a_wrong_message_is_found(load: Path) -> None:
         status, said = fail_load(load, "--port", server.port, *options)
     wrong = "load: connection 0: message {}: other bytes than what was sent\n"
     assert (status, said) == (1, "".join(wrong.format(number) for number in range(3)))
+
+
+def test_compressed_messages_are_inflated_and_counted(load: Path) -> None:
+    """Those under the threshold come back plain. They are messages of bench/jsontext.py."""
+    received: list[str] = []
+    server = wspy.Server(port=0, compression=wspy.Compression(threshold=1000))
+
+    @server.on_message
+    def answer(conn: wspy.Connection, message: str | bytes) -> None:
+        received.append(str(message))
+        conn.send(message)
+
+    with server.start_in_thread():
+        options = ("--deflate", "--text", "--connections", 5, "--depth", 4, "--size", "0-70000")
+        run = run_load(load, server, *options, "--messages", 300)
+    assert (run["sent"], run["messages"], run["mismatches"]) == (300, 300, 0)
+    assert len(received) == 300
+    large = [message for message in received if len(message) >= 1000]
+    assert 0 < run["compressed"] == len(large) < 300
+    assert 0 < run["payload_bytes"] < sum(map(len, received)) / 300 / 2
+    code = "import jsontext, sys; sys.stdout.buffer.write(jsontext.text(100_000))"
+    text = run_bench("-c", code).stdout
+    assert len(text) == 100_000
+    assert all(message in text for message in received)
+
+
+def test_the_compressed_messages_of_a_run_are_those_of_jsontext(load: Path) -> None:
+    """A run begins at some place of them and takes one after the other."""
+    received: list[str | bytes] = []
+    server = wspy.Server(port=0, compression=True)
+
+    @server.on_message
+    def answer(conn: wspy.Connection, message: str | bytes) -> None:
+        received.append(message)
+        conn.send(message)
+
+    with server.start_in_thread():
+        options = ("--deflate", "--connections", 1, "--size", 500, "--messages", 300)
+        run = run_load(load, server, *options)
+    assert (run["messages"], run["compressed"], run["mismatches"]) == (300, 300, 0)
+    code = "import jsontext; print([m.decode() for m in jsontext.messages(500, 256)])"
+    known = [m.encode() for m in literal_eval(run_bench("-c", code).stdout)]
+    assert len(set(known)) == 256
+    first = known.index(bytes(received[0]) if isinstance(received[0], bytes) else b"")
+    assert received == [known[(first + number) % 256] for number in range(300)]
+
+
+def test_compressed_deliveries_are_counted(load: Path) -> None:
+    server = wspy.Server(port=0, compression=True)
+    server.on_open(lambda conn: conn.subscribe("room"))
+    server.on_message(lambda _conn, message: server.publish("room", message))
+    with server.start_in_thread():
+        options = ("--deflate", "--broadcast", "--connections", 10, "--depth", 3)
+        run = run_load(load, server, *options, "--size", 1024, "--messages", 30)
+    assert (run["sent"], run["messages"], run["mismatches"]) == (30, 300, 0)
+    assert run["compressed"] == 300
+    assert 0 < run["payload_bytes"] < 512
+
+
+@pytest.mark.parametrize(
+    ("other", "complaint"),
+    [
+        (lambda text: text[::-1], "other bytes than what was sent"),
+        (lambda text: text + "x", "longer than what was sent"),
+        (lambda text: text * 9, "longer than what was sent"),
+        (lambda text: text[:-1], "shorter than what was sent"),
+    ],
+)
+def test_a_wrong_compressed_message_is_found(
+    load: Path, other: Callable[[str], str], complaint: str
+) -> None:
+    server = wspy.Server(port=0, compression=wspy.Compression(threshold=0))
+    server.on_message(lambda conn, message: conn.send(other(str(message))))
+    with server.start_in_thread():
+        options = ("--deflate", "--text", "--connections", 1, "--size", 300, "--messages", 2)
+        status, said = fail_load(load, "--port", server.port, *options)
+    wrong = [f"load: connection 0: message {number}: {complaint}\n" for number in range(2)]
+    assert (status, said) == (1, "".join(wrong))
+
+
+@contextmanager
+def answering(head: str, answer: bytes) -> Iterator[int]:
+    """A server of raw bytes that has one client: the response's last lines, and what it says to the
+    first message."""
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client, client.makefile("rb") as stream:
+            while stream.readline() not in (b"\r\n", b""):
+                pass
+            client.sendall(f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode())
+            if stream.read(1):
+                client.sendall(answer)
+                stream.read()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            thread.join()
+
+
+AGREED = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "answer", "complaint"),
+    [
+        ("", b"", "the server does not agree on permessage-deflate"),
+        (
+            "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+            b"",
+            "the server agrees on something else than was offered: permessage-deflate",
+        ),
+        (AGREED, b"\xc2\x02\xff\xff", "message 0: it cannot be inflated"),
+        (AGREED, b"\xc1\x02\xff\xff", "message 0: text instead of binary"),
+        (AGREED, b"\xa2\x00", "a frame with reserved bits set (first byte 0xa2)"),
+        (AGREED, b"\xc9\x00", "a frame with reserved bits set (first byte 0xc9)"),
+        (AGREED, b"\x02\x00\xc0\x00", "a frame with reserved bits set (first byte 0xc0)"),
+    ],
+)
+def test_what_is_no_permessage_deflate(
+    load: Path, head: str, answer: bytes, complaint: str
+) -> None:
+    with answering(head, answer) as port:
+        options = ("--deflate", "--connections", 1, "--messages", 1)
+        status, said = fail_load(load, "--port", port, *options)
+    assert status == 1
+    assert said.splitlines()[0] == f"load: connection 0: {complaint}"
+
+
+def test_a_compressed_message_in_pieces_and_blocks_that_end(load: Path) -> None:
+    """Fragments, and a message of blocks that are marked as the last one (RFC 7692, 7.2.3.4). All runs
+    with one connection begin with the same message: a first one tells it."""
+    stored = b"\x01" + struct.pack("<HH", 150, 150 ^ 0xFFFF)
+    server = echo_server(compression=wspy.Compression(threshold=0))
+    seen: list[str] = []
+    server.on_message(lambda _conn, message: seen.append(str(message)))
+    with server.start_in_thread():
+        options = ("--deflate", "--text", "--connections", 1, "--size", 300, "--warmup", 0)
+        with subprocess.Popen(
+            [load, "--port", str(server.port), *map(str, options)],
+            env=ENVIRONMENT,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            wait_until(lambda: len(seen) == 1)
+            process.kill()
+    text = seen[0].encode()
+    blocks = stored + text[:150] + stored + text[150:] + b"\x00"
+    frames = b"".join(
+        bytes([first, len(piece)]) + piece
+        for first, piece in ((0x41, blocks[:100]), (0x00, blocks[100:200]), (0x80, blocks[200:]))
+    )
+    with answering(AGREED, frames) as port:
+        run = run_load(load, port, *options, "--messages", 1)
+    assert (run["messages"], run["compressed"], run["mismatches"]) == (1, 1, 0)
+    assert run["payload_bytes"] == len(blocks)
 
 
 def test_handshakes_are_counted(load: Path) -> None:
@@ -230,6 +393,18 @@ def run_bench(*words: object) -> subprocess.CompletedProcess[str]:
         ("broadcast", "9x64x2", "wspy", "Broadcast: 9 connections, 64 B, 2 in flight"),
         ("handshake", "3", "wspy,raw", "Handshakes: 3 clients at once"),
         ("idle", "600", "wspy,raw", "Memory: 600 connections, idle"),
+        (
+            *("compression compressed-echo", "2x1024x3xtext", "wspy,websockets"),
+            "Compressed echo: 2 connections, 1 KiB of text, 3 in flight each",
+        ),
+        (
+            *("compression compressed-broadcast", "9x1024x2xtext", "wspy,websockets"),
+            "Compressed broadcast: 9 connections, 1 KiB of text, 2 in flight",
+        ),
+        (
+            *("compression compressed-idle", "600", "wspy"),
+            "Memory with compression: 600 connections, idle",
+        ),
         ("latency", "2x1024x1", "wspy,raw", "Latency: 2 connections, 1 KiB, 400 messages/s"),
     ],
 )
@@ -237,7 +412,8 @@ def test_a_benchmark(name: str, workload: str, peers: str, title: str, tmp_path:
     """From a server of each peer to the table, the numbers and the picture."""
     options = ["--workloads", workload, "--peers", peers, "--rounds", 1, "--seconds", 0.2]
     options += ["--rate", 400, "--json", tmp_path / "json", "--svg", tmp_path / "svg"]
-    done = run_bench(f"{name}.py", *options)
+    program, *names = name.split()
+    done = run_bench(f"{program}.py", *names, *options)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"\n{title}:\n\n| server |" in done.stdout
     names = peers.split(",")
@@ -272,6 +448,23 @@ def test_a_wrong_selection(words: list[str], complaint: str) -> None:
     done = run_bench("all.py", *words)
     assert done.returncode == 2
     assert f"error: {complaint}" in done.stderr
+
+
+def test_the_deflaters() -> None:
+    """Those that are installed; zlib always is."""
+    done = run_bench("deflaters.py", "--rounds", 1)
+    assert done.returncode == 0
+    tables = done.stdout.split("\n\n| | | µs/message")
+    assert [table.rpartition("\n")[2] for table in tables[:-1]] == [
+        "64 B:",
+        "1,024 B:",
+        "65,536 B:",
+    ]
+    for table in tables[1:]:
+        rows = [row for row in table.splitlines() if " | zlib | " in row]
+        kinds = [row.split(" | ")[0] for row in rows]
+        assert kinds == [*(f"| deflate, level {n}" for n in (6, 3, 1)), "| inflate"]
+        assert all(row.split(" | ")[3] == "1.00" for row in rows)
 
 
 def test_a_comparison_with_a_revision_that_is_not_there() -> None:

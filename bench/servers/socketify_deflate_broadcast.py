@@ -1,0 +1,35 @@
+"""Compressed broadcast server with socketify (uWebSockets): one topic for all.
+
+Usage: socketify_deflate_broadcast.py PORT
+"""
+
+from __future__ import annotations
+
+import sys
+
+from socketify import App, AppListenOptions, CompressOptions, OpCode, WebSocket
+
+
+def join(ws: WebSocket) -> None:
+    ws.subscribe("room")
+
+
+def tell_all(_ws: WebSocket, message: str | bytes, opcode: OpCode) -> None:
+    app.publish("room", message, opcode, compress=True)
+
+
+app = App()
+app.ws(
+    "/*",
+    {
+        "compression": CompressOptions.SHARED_COMPRESSOR,
+        "max_payload_length": 16 * 1024 * 1024,
+        # Over this limit socketify drops messages: nothing may be dropped here.
+        "max_backpressure": 1024 * 1024 * 1024,
+        "idle_timeout": 0,
+        "open": join,
+        "message": tell_all,
+    },
+)
+app.listen(AppListenOptions(port=int(sys.argv[1]), host="127.0.0.1"))
+app.run()
