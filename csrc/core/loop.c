@@ -483,6 +483,17 @@ static void arm_sweep(struct ws_loop *l) {
         ws_timer_arm(&t->wheel, &l->deflate_timer, t->now_ms, WS_DEFLATE_IDLE_MS);
 }
 
+/* What waits in connections may leave no room for what the sockets have: once for each wait, so that
+ * all who were told of are served before it goes on. */
+static void read_all(struct ws_loop *l) {
+    if (l->ready_at == l->ready_n) {
+        wait_ready(l);
+        act_on_marked(l, WS_CONN_READY, resume);
+    }
+    serve(l);
+    if (l->ready_at == l->ready_n) expire(l);
+}
+
 /* ---- the iteration ---- */
 
 int ws_loop_io(struct ws_loop *l) {
@@ -498,10 +509,7 @@ int ws_loop_io(struct ws_loop *l) {
     act_on_marked(l, WS_CONN_GIVEN_UP, bury);
     if (ws_loop_is_done(l)) return 0;
     arm_sweep(l);
-    if (l->ready_at == l->ready_n) wait_ready(l);
-    act_on_marked(l, WS_CONN_READY, resume);
-    serve(l);
-    if (l->ready_at == l->ready_n) expire(l);
+    read_all(l);
     bool told = l->watch_told;
     l->watch_told = false;
     return told || t->batch.n || t->released.bytes > WS_TICK_RELEASE_MAX;

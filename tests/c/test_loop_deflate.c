@@ -194,6 +194,43 @@ static void test_deflate_put_off_behind_the_lane(void) {
     rig_deflate_end(&r);
 }
 
+/* Peers that have sent much more than fits into a batch do not hold up one that sends little: they
+ * wait behind it, once each has had its turn. */
+static int n_before; /* messages that went before the little one */
+
+static void note_little(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
+    (void)c;
+    if (m->len == 6) n_before = r->n_messages - 1;
+}
+
+static void test_deflate_little_beside_much(void) {
+    enum { BOMBERS = 12, EACH = 12 };
+    static struct peer peers[BOMBERS], honest;
+    static uint8_t zeros[SIZE];
+    struct rig r;
+    rig_deflate(&r, &alone);
+    r.quiet = true;
+    r.act = note_little;
+    n_before = -1;
+    rig_begin(&r);
+    for (int i = 0; i < BOMBERS; i++) open_deflating(&r, &peers[i], &alone);
+    open_deflating(&r, &honest, &alone);
+    for (int i = 0; i < BOMBERS; i++) {
+        for (int j = 0; j < EACH; j++) deflate_text(&peers[i], zeros, sizeof zeros);
+        peer_pump(&peers[i]); /* all that they send is there before the first turn */
+        CHECK_EQ(peers[i].out.len, 0);
+    }
+    peer_text(&honest, "little");
+    peer_pump(&honest);
+    UNTIL(&r, n_before >= 0);
+    /* A turn of each, and one of those that wait. */
+    CHECK(n_before >= 1 && n_before <= BOMBERS + (int)(WS_TICK_INFLATED_MAX / SIZE + 1));
+    UNTIL(&r, r.n_messages == BOMBERS * EACH + 1);
+    for (int i = 0; i < BOMBERS; i++) close_deflating(&peers[i]);
+    close_deflating(&honest);
+    rig_deflate_end(&r);
+}
+
 /* ---- what is sent ---- */
 
 static void test_deflate_published_once(void) {
@@ -249,6 +286,7 @@ static void run_all(void) {
     RUN(test_deflate_batch_of_one);
     RUN(test_deflate_batch_of_all);
     RUN(test_deflate_put_off_behind_the_lane);
+    RUN(test_deflate_little_beside_much);
     RUN(test_deflate_published_once);
     RUN(test_deflate_choice);
 }
