@@ -5,8 +5,14 @@
 
 #include <string.h>
 
-/* Bytes that are sealed ahead of the kernel: what is behind them may still give way. */
+/* Bytes that are sealed ahead of the kernel: what is behind them may still give way. Where little
+ * may wait that is most of it. */
 #define AHEAD_MAX (64u * 1024)
+
+static size_t ahead_max(const struct ws_conn *c) {
+    size_t quarter = c->tick->options->max_backlog / 4;
+    return quarter && quarter < AHEAD_MAX ? quarter : AHEAD_MAX;
+}
 
 bool ws_conn_wants_deflate(const struct ws_conn *c, uint8_t compress, uint8_t part, size_t size) {
     if (!c->proto.deflate) return false;
@@ -112,9 +118,9 @@ static bool seal_one(struct ws_conn *c, const struct ws_queue_entry *e, size_t *
 bool ws_conn_seal(struct ws_conn *c) {
     struct ws_deflate_pool *pool = ws_deflate_pool_of(c->proto.deflate);
     const struct ws_queue_entry *e;
-    size_t ahead = ws_queue_sealed_bytes(&c->queue);
+    size_t ahead = ws_queue_sealed_bytes(&c->queue), max = ahead_max(c);
     bool good = true;
-    while (good && ahead < AHEAD_MAX && (e = ws_queue_unsealed(&c->queue)))
+    while (good && ahead < max && (e = ws_queue_unsealed(&c->queue)))
         good = seal_one(c, e, &ahead);
     ws_deflate_pool_tidy(pool);
     atomic_store_explicit(&c->tick->counters->compressions, pool->n_compressed,

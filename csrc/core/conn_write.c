@@ -55,7 +55,9 @@ void ws_conn_write(struct ws_conn *c) {
     c->blocked = false;
     while (ws_queue_n(&c->queue) && !c->broken) {
         size_t total;
-        if (c->proto.deflate && !ws_conn_seal(c)) {
+        /* What was sealed before goes first: while the kernel takes nothing no more is. */
+        bool seals = c->proto.deflate && (moved || !ws_queue_has_sealed(&c->queue));
+        if (seals && !ws_conn_seal(c)) {
             c->broken = true;
             ws_conn_gone(c, WS_CLOSE_ERROR);
             break;

@@ -118,7 +118,10 @@ int ws_queue_append(struct ws_queue *q, struct ws_queue *from, struct ws_queue_s
  * none holds several messages. The first that is not sealed; NULL: there is none, or enough are. */
 #define WS_QUEUE_SEALED_MAX 1024
 const struct ws_queue_entry *ws_queue_unsealed(const struct ws_queue *q);
-/* Bytes of those that are. */
+/* Whether some are, and the bytes of those. */
+static inline bool ws_queue_has_sealed(const struct ws_queue *q) {
+    return q->table && q->table->n_sealed;
+}
 size_t ws_queue_sealed_bytes(const struct ws_queue *q);
 /* Seals that entry: policies leave it alone from now on, and no other goes before it but control
  * frames. msg, if not NULL, takes its place (taken). */

@@ -280,6 +280,56 @@ static void test_deflate_choice(void) {
     rig_deflate_end(&r);
 }
 
+/* A peer that reads nothing: nearly all that waits for it may still give way, though it is to be
+ * compressed. */
+static void check_policy(const struct ws_deflate_terms *terms, bool keyed) {
+    enum { N = 3000, LEN = 400, BACKLOG = 16 * 1024 };
+    static struct peer p;
+    struct rig r;
+    char text[LEN];
+    struct ws_payload m = {.data = (const uint8_t *)text, .len = LEN, .text = true};
+    rig_deflate(&r, terms);
+    r.options.max_backlog = BACKLOG;
+    r.options.high_water = 1 << 20;
+    r.options.backlog_policy = WS_BACKLOG_DROP_OLDEST;
+    rig_bind_unix(&r);
+    rig_begin(&r);
+    open_deflating(&r, &p, terms);
+    struct ws_conn *c = ws_server_find(r.server, 1);
+    if (keyed) m.key = ws_server_key(r.server, slice("a"));
+    p.deaf = p.quiet = p.ascending = true;
+    p.last = -1;
+    uint32_t state = 1;
+    for (int i = 0; i < N; i++) {
+        for (int j = 0; j < LEN; j++) { /* it hardly gets shorter */
+            state = state * 1664525 + 1013904223;
+            text[j] = (char)('!' + (state >> 24) % 90);
+        }
+        text[snprintf(text, 16, "%d ", i)] = '.';
+        CHECK_EQ(ws_conn_send(c, &m), WS_SENT);
+        if (i % 7 == 0) rig_turn(&r);
+    }
+    /* With a key: those that were sealed, and the newest. */
+    CHECK(keyed ? ws_conn_backlog(c) < BACKLOG / 2 : ws_conn_backlog(c) > BACKLOG / 2);
+    p.deaf = false;
+    UNTIL(&r, p.n_messages + (int)ws_conn_dropped(c) == N && ws_conn_backlog(c) == 0);
+    CHECK(ws_conn_dropped(c) > 0 && stats_of(&r).sent_compressed > 0);
+    CHECK_EQ(p.last, N - 1);
+    CHECK_LINE(p.said, "");
+    close_deflating(&p);
+    rig_deflate_end(&r);
+}
+
+static void test_deflate_drop_oldest(void) {
+    check_policy(&alone, false);
+    check_policy(&together, false);
+}
+
+static void test_deflate_keys(void) {
+    check_policy(&alone, true);
+    check_policy(&together, true);
+}
+
 static void run_all(void) {
     RUN(test_deflate_given_back);
     RUN(test_deflate_gone);
@@ -289,6 +339,8 @@ static void run_all(void) {
     RUN(test_deflate_little_beside_much);
     RUN(test_deflate_published_once);
     RUN(test_deflate_choice);
+    RUN(test_deflate_drop_oldest);
+    RUN(test_deflate_keys);
 }
 
 int main(void) {
