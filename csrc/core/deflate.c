@@ -18,6 +18,7 @@ struct ws_codec {
     struct ws_codec *next; /* of the spare ones */
     bool is_amid;          /* a reader's: a message has begun */
     bool has_ended;        /* with a final block, and nothing came behind it */
+    bool is_lent;          /* a reader's: it counts in the pool's n_lent */
 };
 
 /* What a message may refer to of those before it. */
@@ -133,7 +134,7 @@ static void give_reader_back(struct ws_deflate *d) {
 
 /* Amid a message nothing can be given back. */
 static bool is_busy(const struct ws_deflate *d) {
-    return d->is_amid || (d->reader && (d->read_alone || d->reader->is_amid));
+    return d->is_amid || (d->reader && (d->reader->is_lent || d->reader->is_amid));
 }
 
 static void give_back(struct ws_deflate *d) {
@@ -173,11 +174,15 @@ struct ws_deflate *ws_deflate_new(struct ws_deflate_pool *pool,
     return d;
 }
 
+/* The message that it was lent for is at its end. With takeover the reader stays the peer's. */
 static void give_lent_back(struct ws_deflate *d) {
     struct ws_deflate_pool *pool = d->pool;
     uint32_t n = 0;
-    for (const struct ws_codec *c = pool->spare; c; c = c->next) n++;
+    if (!d->reader || !d->reader->is_lent) return;
+    d->reader->is_lent = false;
     pool->n_lent--;
+    if (!d->read_alone) return;
+    for (const struct ws_codec *c = pool->spare; c; c = c->next) n++;
     if (n < SPARE_MAX && inflateReset(&d->reader->z) == Z_OK) {
         d->reader->is_amid = d->reader->has_ended = false;
         d->reader->next = pool->spare;
@@ -202,7 +207,7 @@ void ws_deflate_end(struct ws_deflate *d) {
 }
 
 void ws_deflate_end_reading(struct ws_deflate *d) {
-    if (d->reader && d->read_alone) give_lent_back(d);
+    give_lent_back(d);
     free_reader(d->reader);
     d->reader = NULL;
     free(d->window);
@@ -253,16 +258,23 @@ static struct ws_codec *need_own_reader(struct ws_deflate *d) {
     return d->reader = c;
 }
 
+static struct ws_codec *take_spare(struct ws_deflate_pool *pool) {
+    struct ws_codec *c = pool->spare;
+    if (!c) return new_reader(WS_DEFLATE_BITS_MAX);
+    pool->spare = c->next;
+    return c;
+}
+
 bool ws_deflate_borrow(struct ws_deflate *d) {
     struct ws_deflate_pool *pool = d->pool;
-    if (!d->read_alone) return need_own_reader(d) != NULL;
-    if (d->reader) return true;
+    if (d->reader && d->reader->is_lent) return true;
     if (pool->n_lent == WS_DEFLATE_LENT_MAX) return false;
-    d->reader = pool->spare;
-    if (d->reader) pool->spare = d->reader->next;
-    else d->reader = new_reader(WS_DEFLATE_BITS_MAX);
-    if (d->reader) pool->n_lent++;
-    return d->reader != NULL;
+    struct ws_codec *c = d->read_alone ? take_spare(pool) : need_own_reader(d);
+    if (!c) return false;
+    d->reader = c;
+    c->is_lent = true;
+    pool->n_lent++;
+    return true;
 }
 
 /* The one that reads this: whatever window the peer uses, one of 15 bits is enough. */
@@ -347,8 +359,7 @@ static int inflate_tail(struct ws_codec *c, struct ws_buf *out, size_t max) {
 /* The reader is ready for another message: a pool's for anybody's. */
 static void end_message(struct ws_deflate *d, struct ws_codec *c) {
     c->is_amid = c->has_ended = false;
-    if (!d->read_alone) return;
-    inflateReset(&c->z);
+    if (d->read_alone) inflateReset(&c->z);
     if (c == d->reader) give_lent_back(d);
 }
 

@@ -58,7 +58,8 @@ void ws_deflate_end(struct ws_deflate *d);
 /* ---- reading ---- */
 
 /* Whether a message in pieces may be decompressed as they come: a peer without takeover borrows a
- * decompressor until the message's end. False: they are to be collected. */
+ * decompressor until the message's end, and one with takeover uses its own, which counts with those
+ * that are lent. False: they are to be collected. */
 bool ws_deflate_borrow(struct ws_deflate *d);
 /* Decompresses payload and appends to out, which never gets longer than max: a piece of a message
  * for which a decompressor was borrowed, or all of one; last: it ends here. 0; WS_ERR_LIMIT: it is

@@ -120,7 +120,7 @@ static void test_deflate_long(void) {
         }
         begin(&t);
         feed(&t, b.data, b.len * 2 / 3);
-        CHECK_EQ(t.pool.n_lent, terms == &alone);
+        CHECK_EQ(t.pool.n_lent, 1);
         CHECK_EQ(t.pool.first != NULL, true);
         feed(&t, b.data + b.len * 2 / 3, b.len - b.len * 2 / 3);
         expect(&t, line, "long", 0);
@@ -146,18 +146,20 @@ static void test_deflate_none_to_lend(void) {
     char line[64];
     fill_random(data, sizeof data);
     exact_line(line, "binary", data, sizeof data);
-    struct trial t = trial_with(WS_ROLE_SERVER, &alone);
-    struct ws_buf b = {0};
-    put_compressed(&b, WS_ROLE_SERVER, BINARY, data, sizeof data);
-    begin(&t);
-    t.pool.n_lent = WS_DEFLATE_LENT_MAX;
-    feed(&t, b.data, b.len - 1);
-    CHECK(!t.pool.first);
-    feed(&t, b.data + b.len - 1, 1);
-    expect(&t, line, "collected", 0);
-    t.pool.n_lent = 0;
-    finish(&t);
-    ws_buf_fini(&b);
+    FOR_ALL(r, terms) {
+        struct trial t = trial_with(r, terms);
+        struct ws_buf b = {0};
+        put_compressed(&b, r, BINARY, data, sizeof data);
+        begin(&t);
+        t.pool.n_lent = WS_DEFLATE_LENT_MAX;
+        feed(&t, b.data, b.len - 1);
+        CHECK(!t.pool.first);
+        feed(&t, b.data + b.len - 1, 1);
+        expect(&t, line, "collected", 0);
+        t.pool.n_lent = 0;
+        finish(&t);
+        ws_buf_fini(&b);
+    }
 }
 
 /* ---- violations ---- */
