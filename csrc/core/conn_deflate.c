@@ -120,8 +120,7 @@ bool ws_conn_seal(struct ws_conn *c) {
     const struct ws_queue_entry *e;
     size_t ahead = ws_queue_sealed_bytes(&c->queue), max = ahead_max(c);
     bool good = true;
-    while (good && ahead < max && (e = ws_queue_unsealed(&c->queue)))
-        good = seal_one(c, e, &ahead);
+    while (good && ahead < max && (e = ws_queue_unsealed(&c->queue))) good = seal_one(c, e, &ahead);
     ws_deflate_pool_tidy(pool);
     atomic_store_explicit(&c->tick->counters->compressions, pool->n_compressed,
                           memory_order_relaxed);

@@ -483,8 +483,8 @@ static void arm_sweep(struct ws_loop *l) {
         ws_timer_arm(&t->wheel, &l->deflate_timer, t->now_ms, WS_DEFLATE_IDLE_MS);
 }
 
-/* What waits in connections may leave no room for what the sockets have: once for each wait, so that
- * all who were told of are served before it goes on. */
+/* What waits in connections may leave no room for what the sockets have: once for each wait, so
+ * that all who were told of are served before it goes on. */
 static void read_all(struct ws_loop *l) {
     if (l->ready_at == l->ready_n) {
         wait_ready(l);
