@@ -127,8 +127,7 @@ size_t ws_queue_sealed_bytes(const struct ws_queue *q);
  * frames. msg, if not NULL, takes its place (taken). */
 void ws_queue_seal(struct ws_queue *q, struct ws_msg *msg, struct ws_queue_sink *sink);
 /* Fills at most max pieces (max >= 2), neighbours in memory made one; if some are sealed then only
- * of those. Returns their number; *total
- * their bytes. */
+ * of those. Returns their number; *total their bytes. */
 int ws_queue_gather(const struct ws_queue *q, struct iovec *iov, int max, size_t *total);
 /* n bytes were written, n <= bytes. Returns how many entries were finished by it. */
 size_t ws_queue_consume(struct ws_queue *q, size_t n, struct ws_queue_sink *sink);

@@ -2,7 +2,7 @@
  * batch takes, what is given back, what is compressed once. */
 #include "loop.h"
 
-#include "rig.h"
+#include "deflating.h"
 
 #include <time.h>
 
@@ -18,54 +18,10 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *now) {
     return result;
 }
 
-#define OFFER "permessage-deflate"
-
-static struct ws_deflate_pool client_pool;
-
 /* Opens a peer that speaks it, with what was agreed on. */
 static void open_deflating(struct rig *r, struct peer *p, const struct ws_deflate_terms *terms) {
-    char request[512];
-    snprintf(request, sizeof request, "%.*sSec-WebSocket-Extensions: %s\r\n\r\n",
-             (int)strlen(PEER_REQUEST) - 2, PEER_REQUEST, OFFER);
-    peer_connect(r, p, false);
-    ws_proto_set_deflate(&p->proto, ws_deflate_new(&client_pool, terms, false));
-    peer_say(p, request);
+    deflating_connect(r, p, terms);
     UNTIL(r, p->upgraded);
-}
-
-static void close_deflating(struct peer *p) {
-    peer_drop(p, false);
-    ws_deflate_free(p->proto.deflate);
-    p->proto.deflate = NULL;
-}
-
-static void deflate_text(struct peer *p, const void *data, size_t len) {
-    struct ws_buf payload = {0}, frame = {0};
-    CHECK_EQ(ws_deflate_write(p->proto.deflate, data, len, true, &payload), 0);
-    CHECK_EQ(ws_buf_reserve(&frame, ws_proto_frame_size(&p->proto, payload.len)), 0);
-    frame.len = ws_proto_frame_write(&p->proto, frame.data, WS_OPCODE_TEXT, payload.data,
-                                     payload.len, 0x01020304);
-    frame.data[0] |= WS_FRAME_RSV1;
-    peer_put(p, frame.data, frame.len);
-    ws_buf_fini(&payload);
-    ws_buf_fini(&frame);
-}
-
-static const struct ws_deflate_terms alone = {15, 15, true, true, false, false};
-static const struct ws_deflate_terms together = {15, 15, false, false, false, false};
-
-static void rig_deflate(struct rig *r, const struct ws_deflate_terms *terms) {
-    rig_init(r, strategy);
-    ws_deflate_pool_init(&client_pool, 6, 8);
-    r->options.deflate =
-        (struct ws_deflate_rules){true, terms->server_no_takeover, terms->client_no_takeover, 15};
-    r->options.deflate_threshold = 0;
-}
-
-static void rig_deflate_end(struct rig *r) {
-    rig_end(r);
-    CHECK(!client_pool.first);
-    ws_deflate_pool_fini(&client_pool);
 }
 
 static uint64_t compressions(const struct rig *r) {
@@ -79,14 +35,14 @@ static uint64_t compressions(const struct rig *r) {
 static void test_deflate_given_back(void) {
     static struct peer p;
     struct rig r;
-    rig_deflate(&r, &together);
+    deflating_init(&r, &together);
     r.echo = true;
     rig_begin(&r);
     struct ws_deflate_pool *pool = &r.loop->tick.deflate;
     open_deflating(&r, &p, &together);
     CHECK(!pool->first);
     for (int i = 0; i < 3; i++) {
-        deflate_text(&p, LINE, strlen(LINE));
+        deflating_put_text(&p, LINE, strlen(LINE));
         UNTIL(&r, p.n_messages == i + 1);
         CHECK(pool->first != NULL);
         seconds_ahead += WS_DEFLATE_IDLE_MS / 2000;
@@ -96,8 +52,8 @@ static void test_deflate_given_back(void) {
         UNTIL(&r, !pool->first);
     }
     CHECK_LINE(p.said, "text:81#88a07133;text:81#88a07133;text:81#88a07133;");
-    close_deflating(&p);
-    rig_deflate_end(&r);
+    deflating_drop(&p);
+    deflating_end(&r);
 }
 
 /* One that is gone has no codecs, and still tells what was agreed on. */
@@ -105,22 +61,22 @@ static void test_deflate_gone(void) {
     static struct peer p;
     struct ws_deflate_terms terms;
     struct rig r;
-    rig_deflate(&r, &together);
+    deflating_init(&r, &together);
     rig_begin(&r);
     struct ws_deflate_pool *pool = &r.loop->tick.deflate;
     open_deflating(&r, &p, &together);
     struct ws_conn *c = ws_server_find(r.server, 1);
     ws_conn_ref(c);
-    deflate_text(&p, LINE, strlen(LINE));
+    deflating_put_text(&p, LINE, strlen(LINE));
     UNTIL(&r, r.n_messages == 1 && pool->first);
-    close_deflating(&p);
+    deflating_drop(&p);
     UNTIL(&r, r.n_closes == 1);
     rig_settle(&r);
     CHECK(!pool->first && !pool->n_lent);
     CHECK(ws_conn_get_deflate(c, &terms));
     CHECK(terms.server_bits == 15 && !terms.server_no_takeover && !terms.client_no_takeover);
     ws_conn_unref(c);
-    rig_deflate_end(&r);
+    deflating_end(&r);
 }
 
 /* ---- what a batch takes ---- */
@@ -141,19 +97,19 @@ static void check_batch(int n_peers, size_t bound) {
     static struct peer peers[10];
     static uint8_t zeros[SIZE];
     struct rig r;
-    rig_deflate(&r, &alone);
+    deflating_init(&r, &alone);
     r.quiet = true;
     r.act = note_inflated;
     most = 0;
     rig_begin(&r);
     for (int i = 0; i < n_peers; i++) open_deflating(&r, &peers[i], &alone);
     for (int i = 0; i < n_peers; i++)
-        for (int j = 0; j < N / n_peers; j++) deflate_text(&peers[i], zeros, sizeof zeros);
+        for (int j = 0; j < N / n_peers; j++) deflating_put_text(&peers[i], zeros, sizeof zeros);
     UNTIL(&r, r.n_messages == N);
     CHECK(most >= SIZE && most <= bound);
     CHECK_EQ(stats_of(&r).received_compressed, N);
-    for (int i = 0; i < n_peers; i++) close_deflating(&peers[i]);
-    rig_deflate_end(&r);
+    for (int i = 0; i < n_peers; i++) deflating_drop(&peers[i]);
+    deflating_end(&r);
 }
 
 static void test_deflate_batch_of_one(void) {
@@ -170,7 +126,7 @@ static void test_deflate_put_off_behind_the_lane(void) {
     static struct peer p;
     static uint8_t zeros[SIZE];
     struct rig r;
-    rig_deflate(&r, &alone);
+    deflating_init(&r, &alone);
     r.options.high_water = 1000;
     r.options.max_backlog = 0;
     r.options.deflate_threshold = SIZE_MAX / 2; /* the answers go plain */
@@ -179,7 +135,7 @@ static void test_deflate_put_off_behind_the_lane(void) {
     rig_begin(&r);
     open_deflating(&r, &p, &alone);
     p.deaf = p.quiet = true;
-    for (int i = 0; i < 20; i++) deflate_text(&p, zeros, sizeof zeros);
+    for (int i = 0; i < 20; i++) deflating_put_text(&p, zeros, sizeof zeros);
     rig_settle(&r);
     int n = r.n_messages;
     CHECK(n >= 1 && n < 20);
@@ -190,8 +146,8 @@ static void test_deflate_put_off_behind_the_lane(void) {
     UNTIL(&r, p.n_messages == 20);
     CHECK_EQ(p.n_bytes, 20 * (size_t)SIZE);
     CHECK_EQ(ws_conn_pending(c), 0);
-    close_deflating(&p);
-    rig_deflate_end(&r);
+    deflating_drop(&p);
+    deflating_end(&r);
 }
 
 /* Peers that have sent much more than fits into a batch do not hold up one that sends little: they
@@ -240,7 +196,7 @@ static void test_deflate_published_once(void) {
     struct ws_payload small = {.data = (const uint8_t *)LINE, .len = strlen(LINE), .text = true};
     struct ws_payload large = {.data = data, .len = sizeof data};
     struct ws_slice all = {NULL, 0};
-    rig_deflate(&r, &together);
+    deflating_init(&r, &together);
     rig_begin(&r);
     for (int i = 0; i < 3; i++) open_deflating(&r, &peers[i], &together);
     peer_open(&r, &peers[3]);
@@ -256,15 +212,15 @@ static void test_deflate_published_once(void) {
     }
     CHECK_EQ(stats_of(&r).sent_compressed, 3 * 3 + 3 * 3);
     for (int j = 1; j < 4; j++) CHECK_LINE(peers[j].said, peers[0].said.text);
-    for (int j = 0; j < 3; j++) close_deflating(&peers[j]);
-    rig_deflate_end(&r);
+    for (int j = 0; j < 3; j++) deflating_drop(&peers[j]);
+    deflating_end(&r);
 }
 
 static void test_deflate_choice(void) {
     static struct peer p;
     struct rig r;
     struct ws_payload m = {.data = (const uint8_t *)LINE, .len = strlen(LINE), .text = true};
-    rig_deflate(&r, &alone);
+    deflating_init(&r, &alone);
     r.options.deflate_threshold = strlen(LINE) + 1;
     rig_begin(&r);
     open_deflating(&r, &p, &alone);
@@ -276,8 +232,8 @@ static void test_deflate_choice(void) {
         UNTIL(&r, p.n_messages == i + 1);
         CHECK_EQ(compressions(&r), i == 2);
     }
-    close_deflating(&p);
-    rig_deflate_end(&r);
+    deflating_drop(&p);
+    deflating_end(&r);
 }
 
 /* A peer that reads nothing: nearly all that waits for it may still give way, though it is to be

@@ -2,6 +2,7 @@
  * first allocation failing, its second, and so on: nothing crashes or leaks, and what a peer gets
  * it can read. zlib's own allocations do not fail here. */
 #include "armed.h"
+#include "deflating.h"
 
 /* wrap: malloc calloc realloc ws_loop_io ws_loop_dispatch */
 
@@ -32,18 +33,11 @@ static size_t allocated(void) {
 #define TEXT "What was said before is what is said again: 0123456789abcdefghijklmnopqrstuvwxyz."
 #define PEERS 3
 
-static struct ws_deflate_pool client_pool;
-
-static void deflate_text(struct peer *p, size_t times) {
-    struct ws_buf data = {0}, payload = {0}, frame = {0};
+static void put_text(struct peer *p, size_t times) {
+    struct ws_buf data = {0};
     for (size_t i = 0; i < times; i++) CHECK_EQ(ws_buf_append(&data, TEXT, strlen(TEXT)), 0);
-    CHECK_EQ(ws_deflate_write(p->proto.deflate, data.data, data.len, true, &payload), 0);
-    CHECK_EQ(ws_buf_reserve(&frame, ws_proto_frame_size(&p->proto, payload.len)), 0);
-    frame.len = ws_proto_frame_write(&p->proto, frame.data, WS_OPCODE_TEXT, payload.data,
-                                     payload.len, 0x01020304);
-    frame.data[0] |= WS_FRAME_RSV1;
-    peer_put(p, frame.data, frame.len);
-    ws_buf_fini(&data), ws_buf_fini(&payload), ws_buf_fini(&frame);
+    deflating_put_text(p, data.data, data.len);
+    ws_buf_fini(&data);
 }
 
 /* An echo, a message for all, and one in parts. */
@@ -68,40 +62,28 @@ static void turns(struct rig *r, int n) {
 
 static void run_once(const struct ws_deflate_terms *terms, long at) {
     static struct peer p[PEERS];
-    char request[512];
     struct rig r;
-    rig_init(&r, strategy);
-    ws_deflate_pool_init(&client_pool, 6, 8);
-    r.options.deflate =
-        (struct ws_deflate_rules){true, terms->server_no_takeover, terms->client_no_takeover, 15};
-    r.options.deflate_threshold = 0;
+    deflating_init(&r, terms);
     r.quiet = true;
     r.act = answer;
     rig_begin(&r);
-    snprintf(request, sizeof request, "%.*sSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-             (int)strlen(PEER_REQUEST) - 2, PEER_REQUEST);
     n_allocations = 0;
     fail_at = at;
     for (int i = 0; i < PEERS; i++) {
-        peer_connect(&r, &p[i], false);
-        ws_proto_set_deflate(&p[i].proto, ws_deflate_new(&client_pool, terms, false));
-        peer_say(&p[i], request);
+        deflating_connect(&r, &p[i], terms);
         turns(&r, 6);
-        deflate_text(&p[i], 1);
-        deflate_text(&p[i], 300);
+        put_text(&p[i], 1);
+        put_text(&p[i], 300);
         turns(&r, 6);
-        deflate_text(&p[i], 20);
+        put_text(&p[i], 20);
     }
     turns(&r, 10);
     fail_at = fail_at && n_allocations >= fail_at ? fail_at : 0; /* whether it came to that */
     for (int i = 0; i < PEERS; i++) {
         CHECK(!strstr(p[i].said.text, "fail"));
-        peer_drop(&p[i], false);
-        ws_deflate_free(p[i].proto.deflate);
-        p[i].proto.deflate = NULL;
+        deflating_drop(&p[i]);
     }
-    rig_end(&r);
-    ws_deflate_pool_fini(&client_pool);
+    deflating_end(&r);
 }
 
 static void walk(const struct ws_deflate_terms *terms) {
@@ -120,13 +102,11 @@ static void walk(const struct ws_deflate_terms *terms) {
 }
 
 static void test_deflate_memory_alone(void) {
-    static const struct ws_deflate_terms terms = {15, 15, true, true, false, false};
-    walk(&terms);
+    walk(&alone);
 }
 
 static void test_deflate_memory_together(void) {
-    static const struct ws_deflate_terms terms = {15, 15, false, false, false, false};
-    walk(&terms);
+    walk(&together);
 }
 
 static void run_all(void) {

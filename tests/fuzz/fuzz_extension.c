@@ -80,50 +80,50 @@ static int find_name(const char *start, size_t len) {
     return -1;
 }
 
+/* A parameter, behind its semicolon. Gives the lexeme behind it. */
+static struct lexeme plain_param(int own[4], bool *good, const char **at, const char *end) {
+    struct lexeme wrong = {.kind = WRONG}, value = {.kind = END}, name = lex(at, end);
+    if (name.kind != TOKEN) return wrong;
+    int which = find_name(*at - name.len, name.len);
+    struct lexeme next = lex(at, end);
+    if (next.kind == '=') {
+        value = lex(at, end);
+        if (value.kind != TOKEN && value.kind != STRING) return wrong;
+        next = lex(at, end);
+    }
+    int v = value.kind == END ? 0 : number(&value);
+    if (which < 0 || own[which] >= 0 || v < 0) *good = false;
+    else own[which] = v;
+    if (which >= 0 && which < 2 && value.kind != END) *good = false;
+    if (which == 2 && v <= 0) *good = false;
+    return next;
+}
+
+/* An extension, whose name was just read. Gives the lexeme behind it. */
+static struct lexeme plain_extension(struct plain *p, size_t name_len, const char **at,
+                                     const char *end) {
+    int own[4] = {-1, -1, -1, -1};
+    bool good = name_len == 18 && memcmp(*at - 18, "permessage-deflate", 18) == 0;
+    struct lexeme l = lex(at, end);
+    while (l.kind == ';') l = plain_param(own, &good, at, end);
+    if (good && own[2] != 8 && p->chosen < 0) {
+        p->chosen = p->n;
+        memcpy(p->own, own, sizeof own);
+    }
+    p->n++;
+    return l;
+}
+
 /* A list behind its name's field; each element is nothing or an extension. */
 static void plain_read(struct plain *p, const char *at, const char *end) {
-    struct lexeme l = lex(&at, end);
     for (;;) {
-        if (l.kind == TOKEN) {
-            int own[4] = {-1, -1, -1, -1};
-            bool good = l.len == 18 && memcmp(at - 18, "permessage-deflate", 18) == 0;
-            l = lex(&at, end);
-            while (l.kind == ';') {
-                struct lexeme name = lex(&at, end), value = {.kind = END};
-                if (name.kind != TOKEN) break;
-                int which = find_name(at - name.len, name.len);
-                l = lex(&at, end);
-                if (l.kind == '=') {
-                    value = lex(&at, end);
-                    if (value.kind != TOKEN && value.kind != STRING) {
-                        p->malformed = true;
-                        return;
-                    }
-                    l = lex(&at, end);
-                }
-                int v = value.kind == END ? 0 : number(&value);
-                if (which < 0 || own[which] >= 0 || v < 0) good = false;
-                else own[which] = v;
-                if (which >= 0 && which < 2 && value.kind != END) good = false;
-                if (which == 2 && v <= 0) good = false;
-                l.kind = l.kind == END ? END : l.kind;
-            }
-            if (l.kind == ';') {
-                p->malformed = true;
-                return;
-            }
-            if (good && own[2] != 8 && p->chosen < 0) {
-                p->chosen = p->n;
-                memcpy(p->own, own, sizeof own);
-            }
-            p->n++;
-        }
+        struct lexeme l = lex(&at, end);
+        if (l.kind == TOKEN) l = plain_extension(p, l.len, &at, end);
         if (l.kind == END) return;
         if (l.kind != ',') {
             p->malformed = true;
             return;
         }
-        l = lex(&at, end);
     }
 }
 
