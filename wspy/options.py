@@ -186,9 +186,10 @@ class Compression:
     ``level``: 1 (fast) to 9 (small). ``window_bits``: 9 to 15, how far back a message may refer:
     2**window_bits bytes, at most; a client may ask for less. ``server_no_context_takeover``,
     ``client_no_context_takeover``: each message is compressed by itself (section 7.1.1), and
-    connections share what that takes; without it messages that resemble each other get smaller,
-    and a connection that speaks has up to 2**(window_bits + 2) + 2**(memory_level + 9) bytes for
-    what it is sent and 2**window_bits for what it sends, until it was idle for 10 s.
+    connections share what that takes; without it messages that resemble each other get smaller
+    (not those that are published: they are compressed once for all), and a connection that speaks has up to 2**(window_bits + 2) + 2**(memory_level + 9) bytes for
+    what it is sent, until it was idle for 10 s, and 2**window_bits for what it sends (32 KiB if it
+    did not offer client_max_window_bits), with some KiB of zlib's own for each.
     ``threshold``: shorter messages go plain, bytes. ``memory_level``: 1 to 9, zlib's memLevel.
 
     Raises ValueError or TypeError, which name the field.

@@ -235,7 +235,7 @@ struct ws_stats {
     uint64_t replaced;     /* messages in whose place a newer one of the same key went */
     uint64_t received_compressed; /* messages that came compressed */
     uint64_t sent_compressed;     /* messages that went out compressed, to each receiver */
-    uint64_t compressions;        /* payloads compressed: once for many receivers */
+    uint64_t compressions;        /* payloads compressed, also in vain: once for many receivers */
     uint64_t suppressed_lines;    /* log lines over the rate limit */
 };
 void ws_server_get_stats(const struct ws_server *s, struct ws_stats *out);

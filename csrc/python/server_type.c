@@ -419,7 +419,8 @@ PyDoc_STRVAR(stats_doc,
 "Counters since the start: accepted, shed (answered 503), refused (handshakes), opened,\n"
 "closed, received and sent messages, dropped_received, dropped_sent, replaced (by a newer\n"
 "message of the same key), received_compressed, sent_compressed (to each receiver),\n"
-"compressions (one for many receivers), suppressed_lines (of the log). Snapshot.");
+"compressions (one for many receivers, one for each part of a stream, also in vain),\n"
+"suppressed_lines (of the log). Snapshot.");
 
 static PyObject *server_stats(struct ws_server_object *self, PyObject *ignored) {
     (void)ignored;
