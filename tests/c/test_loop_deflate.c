@@ -164,7 +164,7 @@ static void test_deflate_little_beside_much(void) {
     static struct peer peers[BOMBERS], honest;
     static uint8_t zeros[SIZE];
     struct rig r;
-    rig_deflate(&r, &alone);
+    deflating_init(&r, &alone);
     r.quiet = true;
     r.act = note_little;
     n_before = -1;
@@ -172,7 +172,7 @@ static void test_deflate_little_beside_much(void) {
     for (int i = 0; i < BOMBERS; i++) open_deflating(&r, &peers[i], &alone);
     open_deflating(&r, &honest, &alone);
     for (int i = 0; i < BOMBERS; i++) {
-        for (int j = 0; j < EACH; j++) deflate_text(&peers[i], zeros, sizeof zeros);
+        for (int j = 0; j < EACH; j++) deflating_put_text(&peers[i], zeros, sizeof zeros);
         peer_pump(&peers[i]); /* all that they send is there before the first turn */
         CHECK_EQ(peers[i].out.len, 0);
     }
@@ -182,9 +182,9 @@ static void test_deflate_little_beside_much(void) {
     /* A turn of each, and one of those that wait. */
     CHECK(n_before >= 1 && n_before <= BOMBERS + (int)(WS_TICK_INFLATED_MAX / SIZE + 1));
     UNTIL(&r, r.n_messages == BOMBERS * EACH + 1);
-    for (int i = 0; i < BOMBERS; i++) close_deflating(&peers[i]);
-    close_deflating(&honest);
-    rig_deflate_end(&r);
+    for (int i = 0; i < BOMBERS; i++) deflating_drop(&peers[i]);
+    deflating_drop(&honest);
+    deflating_end(&r);
 }
 
 /* ---- what is sent ---- */
@@ -244,7 +244,7 @@ static void check_policy(const struct ws_deflate_terms *terms, bool keyed) {
     struct rig r;
     char text[LEN];
     struct ws_payload m = {.data = (const uint8_t *)text, .len = LEN, .text = true};
-    rig_deflate(&r, terms);
+    deflating_init(&r, terms);
     r.options.max_backlog = BACKLOG;
     r.options.high_water = 1 << 20;
     r.options.backlog_policy = WS_BACKLOG_DROP_OLDEST;
@@ -272,8 +272,8 @@ static void check_policy(const struct ws_deflate_terms *terms, bool keyed) {
     CHECK(ws_conn_dropped(c) > 0 && stats_of(&r).sent_compressed > 0);
     CHECK_EQ(p.last, N - 1);
     CHECK_LINE(p.said, "");
-    close_deflating(&p);
-    rig_deflate_end(&r);
+    deflating_drop(&p);
+    deflating_end(&r);
 }
 
 static void test_deflate_drop_oldest(void) {
