@@ -392,7 +392,7 @@ def run_bench(*words: object) -> subprocess.CompletedProcess[str]:
         ("echo", "2x20x3", "wspy,raw,websockets", "Echo: 2 connections, 20 B, 3 in flight each"),
         ("broadcast", "9x64x2", "wspy", "Broadcast: 9 connections, 64 B, 2 in flight"),
         ("handshake", "3", "wspy,raw", "Handshakes: 3 clients at once"),
-        ("idle", "600", "wspy,raw", "Memory: 600 connections, idle"),
+        ("idle", "3000", "wspy,raw", "Memory: 3,000 connections, idle"),
         (
             *("compression compressed-echo", "2x1024x3xtext", "wspy,websockets"),
             "Compressed echo: 2 connections, 1 KiB of text, 3 in flight each",
@@ -402,8 +402,8 @@ def run_bench(*words: object) -> subprocess.CompletedProcess[str]:
             "Compressed broadcast: 9 connections, 1 KiB of text, 2 in flight",
         ),
         (
-            *("compression compressed-idle", "600", "wspy"),
-            "Memory with compression: 600 connections, idle",
+            *("compression compressed-idle", "3000", "wspy"),
+            "Memory with compression: 3,000 connections, idle",
         ),
         ("latency", "2x1024x1", "wspy,raw", "Latency: 2 connections, 1 KiB, 400 messages/s"),
     ],
