@@ -55,6 +55,7 @@ class Benchmark:
     plan: Callable[[list[Peer], Workload, Settings], Plan]
     less_is_better: bool = False
     most_rounds: int | None = None
+    words: tuple[str, ...] = ()  # to the server programs, behind the port
 
 
 class Table(NamedTuple):

@@ -46,7 +46,8 @@ def columns(one: str, many: str) -> tuple[Column, ...]:
 ECHO = Benchmark(
     name="compressed-echo",
     description="Compressed echo servers side by side.",
-    kind="deflate",
+    kind="server",
+    words=("deflate",),
     peers=(*PEERS, *LEVELS),
     workloads=(
         *(Workload(32, "1024", 1, text=True), Workload(32, "1024", 16, text=True)),
@@ -61,7 +62,8 @@ ECHO = Benchmark(
 BROADCAST = Benchmark(
     name="compressed-broadcast",
     description="Compressed broadcast servers side by side.",
-    kind="deflate_broadcast",
+    kind="broadcast",
+    words=("deflate",),
     peers=PEERS,
     workloads=(Workload(1000, "1024", 1, text=True), Workload(1000, "1024", 8, text=True)),
     key="messages_per_cpu_second",
@@ -73,7 +75,8 @@ BROADCAST = Benchmark(
 IDLE = Benchmark(
     name="compressed-idle",
     description="Idle connections that may compress, side by side.",
-    kind="deflate",
+    kind="server",
+    words=("deflate",),
     peers=PEERS,
     workloads=(Workload(10_000),),
     key="private_bytes",

@@ -17,7 +17,7 @@ class Peer:
     """A server and the distributions it runs on, or the libraries it is linked with.
 
     Its program for a benchmark is bench/servers/PROGRAM_KIND.py, or bench/servers/PROGRAM.c;
-    PROGRAM is the name unless it is given. MODULE is what has to be there to import; FOLDER is where
+    PROGRAM is the name unless it is given. WORDS follow those of the benchmark on its command line. MODULE is what has to be there to import; FOLDER is where
     it is looked for first.
     """
 
@@ -26,18 +26,20 @@ class Peer:
     libraries: tuple[str, ...] = ()
     program: str = ""
     module: str = ""
+    words: tuple[str, ...] = ()
     folder: Path | None = None
 
     @property
     def is_c(self) -> bool:
         return bool(self.libraries)
 
-    def command(self, kind: str) -> list[str]:
-        """What starts it; the port is to be added."""
+    def command(self, kind: str, port: int, words: Iterable[str]) -> list[str]:
+        """What starts it at that port; words: of the benchmark."""
         program = self.program or self.name
         if self.is_c:
-            return [str(BUILD / program)]
-        return [sys.executable, str(BENCH / "servers" / f"{program}_{kind}.py")]
+            return [str(BUILD / program), str(port)]
+        path = BENCH / "servers" / f"{program}_{kind}.py"
+        return [sys.executable, str(path), str(port), *words, *self.words]
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, **({"PYTHONPATH": str(self.folder)} if self.folder else {})}
@@ -52,8 +54,8 @@ PEERS = {
         WSPY,
         Peer("wspy-lean", ("wspy",), program="wspy_lean", module="wspy"),
         Peer("wspy-struct", ("wspy",), program="wspy_struct", module="wspy"),
-        Peer("wspy-level-3", ("wspy",), program="wspy_level_3", module="wspy"),
-        Peer("wspy-level-1", ("wspy",), program="wspy_level_1", module="wspy"),
+        Peer("wspy-level-3", ("wspy",), program="wspy", module="wspy", words=("3",)),
+        Peer("wspy-level-1", ("wspy",), program="wspy", module="wspy", words=("1",)),
         RAW,
         Peer("picows", ("picows", "aiofastnet", "uvloop")),
         Peer("websockets", ("websockets", "uvloop")),

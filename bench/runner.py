@@ -65,13 +65,13 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 @contextlib.contextmanager
-def serving(peer: Peer, kind: str, settings: Settings) -> Iterator[tuple[int, int]]:
+def serving(peer: Peer, benchmark: Benchmark, settings: Settings) -> Iterator[tuple[int, int]]:
     """Runs the peer's server; gives (port, pid). A failure carries the end of its log."""
     port = free_port()
     with tempfile.TemporaryFile() as log:
         with pinned(settings.server_cpu):
             process = subprocess.Popen(
-                [*peer.command(kind), str(port)],
+                peer.command(benchmark.kind, port, benchmark.words),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,7 +98,7 @@ def serving(peer: Peer, kind: str, settings: Settings) -> Iterator[tuple[int, in
 
 def measure(peer: Peer, benchmark: Benchmark, options: Sequence[str], settings: Settings) -> Run:
     """One turn: a fresh server, one run of the load generator."""
-    with serving(peer, benchmark.kind, settings) as (port, pid):
+    with serving(peer, benchmark, settings) as (port, pid):
         command = [
             *(str(settings.load), "--json", "--port", str(port), "--pid", str(pid)),
             *("--seconds", str(settings.seconds), *options),

@@ -1,6 +1,6 @@
-"""Broadcast server with aiohttp: a set of WebSocketResponse, and a send to each; no compression.
+"""Broadcast server with aiohttp: a set of WebSocketResponse, and a send to each.
 
-Usage: aiohttp_broadcast.py PORT
+Usage: aiohttp_broadcast.py PORT [deflate]
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from importlib.util import find_spec
 
 from aiohttp import WSMsgType, web
 
+DEFLATE = "deflate" in sys.argv
+
 room: set[web.WebSocketResponse] = set()
 
 
 async def member(request: web.Request) -> web.WebSocketResponse:
-    ws = web.WebSocketResponse(compress=False, max_msg_size=16 * 1024 * 1024)
+    ws = web.WebSocketResponse(compress=DEFLATE, max_msg_size=16 * 1024 * 1024)
     await ws.prepare(request)
     room.add(ws)
     try:

@@ -1,4 +1,4 @@
-"""Echo server with aiohttp: a WebSocketResponse, no compression. Usage: aiohttp_server.py PORT"""
+"""Echo server with aiohttp: a WebSocketResponse. Usage: aiohttp_server.py PORT [deflate]"""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from importlib.util import find_spec
 
 from aiohttp import WSMsgType, web
 
+DEFLATE = "deflate" in sys.argv
+
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
-    ws = web.WebSocketResponse(compress=False, max_msg_size=16 * 1024 * 1024)
+    ws = web.WebSocketResponse(compress=DEFLATE, max_msg_size=16 * 1024 * 1024)
     await ws.prepare(request)
     async for message in ws:
         if message.type == WSMsgType.TEXT:

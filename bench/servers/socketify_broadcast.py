@@ -1,6 +1,6 @@
-"""Broadcast server with socketify (uWebSockets): one topic for all, no compression.
+"""Broadcast server with socketify (uWebSockets): one topic for all.
 
-Usage: socketify_broadcast.py PORT
+Usage: socketify_broadcast.py PORT [deflate]
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ import sys
 
 from socketify import App, AppListenOptions, CompressOptions, OpCode, WebSocket
 
+DEFLATE = "deflate" in sys.argv
+
 
 def join(ws: WebSocket) -> None:
     ws.subscribe("room")
 
 
 def tell_all(_ws: WebSocket, message: str | bytes, opcode: OpCode) -> None:
-    app.publish("room", message, opcode)
+    app.publish("room", message, opcode, compress=DEFLATE)
 
 
 app = App()
 app.ws(
     "/*",
     {
-        "compression": CompressOptions.DISABLED,
+        "compression": CompressOptions.SHARED_COMPRESSOR if DEFLATE else CompressOptions.DISABLED,
         "max_payload_length": 16 * 1024 * 1024,
         # Over this limit socketify drops messages: nothing may be dropped here.
         "max_backpressure": 1024 * 1024 * 1024,

@@ -1,4 +1,4 @@
-"""Echo server with socketify (uWebSockets), no compression. Usage: socketify_server.py PORT"""
+"""Echo server with socketify (uWebSockets). Usage: socketify_server.py PORT [deflate]"""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import sys
 
 from socketify import App, AppListenOptions, CompressOptions, OpCode, WebSocket
 
+DEFLATE = "deflate" in sys.argv
+
 
 def echo(ws: WebSocket, message: str | bytes, opcode: OpCode) -> None:
-    ws.send(message, opcode)
+    ws.send(message, opcode, compress=DEFLATE)
 
 
 app = App()
 app.ws(
     "/*",
     {
-        "compression": CompressOptions.DISABLED,
+        "compression": CompressOptions.SHARED_COMPRESSOR if DEFLATE else CompressOptions.DISABLED,
         "max_payload_length": 16 * 1024 * 1024,
         # Over this limit socketify drops messages: nothing may be dropped here.
         "max_backpressure": 1024 * 1024 * 1024,

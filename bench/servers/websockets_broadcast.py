@@ -1,6 +1,6 @@
-"""Broadcast server with websockets: its broadcast(), no compression.
+"""Broadcast server with websockets: its broadcast().
 
-Usage: websockets_broadcast.py PORT
+Usage: websockets_broadcast.py PORT [deflate]
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 room: set[ServerConnection] = set()
+
+COMPRESSION = "deflate" if "deflate" in sys.argv else None
 
 
 async def member(connection: ServerConnection) -> None:
@@ -25,7 +27,7 @@ async def member(connection: ServerConnection) -> None:
 
 async def main(port: int) -> None:
     async with serve(
-        member, "127.0.0.1", port, compression=None, max_size=16 * 1024 * 1024
+        member, "127.0.0.1", port, compression=COMPRESSION, max_size=16 * 1024 * 1024
     ) as server:
         await server.serve_forever()
 

@@ -1,4 +1,4 @@
-"""Echo server with websockets: asyncio serve, no compression. Usage: websockets_server.py PORT"""
+"""Echo server with websockets: asyncio serve. Usage: websockets_server.py PORT [deflate]"""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosedError
 
+COMPRESSION = "deflate" if "deflate" in sys.argv else None
+
 
 async def echo(connection: ServerConnection) -> None:
     # A client that hangs up without a close frame is no error to be logged: handshakes end so.
@@ -20,7 +22,7 @@ async def echo(connection: ServerConnection) -> None:
 
 async def main(port: int) -> None:
     async with serve(
-        echo, "127.0.0.1", port, compression=None, max_size=16 * 1024 * 1024
+        echo, "127.0.0.1", port, compression=COMPRESSION, max_size=16 * 1024 * 1024
     ) as server:
         await server.serve_forever()
 

@@ -1,10 +1,14 @@
-"""Broadcast server with wspy: one topic for all. Usage: wspy_broadcast.py PORT"""
+"""Broadcast server with wspy: one topic for all. Usage: wspy_broadcast.py PORT [deflate]"""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import wspy
+
+# A revision that has no compression is measured with this program, too.
+compression: dict[str, Any] = {"compression": True} if "deflate" in sys.argv else {}
 
 # Without a bound on what waits for a slow receiver: nothing may be dropped here.
 server = wspy.Server(
@@ -12,6 +16,7 @@ server = wspy.Server(
     port=int(sys.argv[1]),
     max_message_size=16 * 1024 * 1024,
     max_backlog=None,
+    **compression,
 )
 
 
