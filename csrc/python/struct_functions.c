@@ -10,6 +10,16 @@ static struct ws_struct_object *get_struct(PyObject *module, PyObject *const *ar
     return NULL;
 }
 
+/* What pack and pack_into have in common. */
+static PyObject *call_with_values(PyObject *module, PyObject *const *args, Py_ssize_t n,
+                                  PyObject *(*method)(struct ws_struct_object *, PyObject *const *,
+                                                      Py_ssize_t)) {
+    struct ws_struct_object *of = get_struct(module, args, n);
+    PyObject *result = of ? method(of, args + 1, n - 1) : NULL;
+    Py_XDECREF(of);
+    return result;
+}
+
 PyDoc_STRVAR(pack_doc,
 "pack($module, format, /, *values)\n--\n\n"
 "The values as bytes, as Struct(format).pack(). format: what Struct() takes.\n\n"
@@ -17,10 +27,7 @@ PyDoc_STRVAR(pack_doc,
 "b'\\x01\\x00\\xff\\xff'");
 
 static PyObject *struct_pack(PyObject *module, PyObject *const *args, Py_ssize_t n) {
-    struct ws_struct_object *of = get_struct(module, args, n);
-    PyObject *bytes = of ? ws_struct_type_pack(of, args + 1, n - 1) : NULL;
-    Py_XDECREF(of);
-    return bytes;
+    return call_with_values(module, args, n, ws_struct_type_pack);
 }
 
 PyDoc_STRVAR(pack_into_doc,
@@ -32,10 +39,7 @@ PyDoc_STRVAR(pack_into_doc,
 "bytearray(b'\\x00\\x02\\x01')");
 
 static PyObject *struct_pack_into(PyObject *module, PyObject *const *args, Py_ssize_t n) {
-    struct ws_struct_object *of = get_struct(module, args, n);
-    PyObject *none = of ? ws_struct_type_pack_into(of, args + 1, n - 1) : NULL;
-    Py_XDECREF(of);
-    return none;
+    return call_with_values(module, args, n, ws_struct_type_pack_into);
 }
 
 PyDoc_STRVAR(unpack_doc,
