@@ -289,7 +289,13 @@ PyObject *ws_struct_type_unpack_from(struct ws_struct_object *self, PyObject *co
     PyObject *values[2] = {NULL, NULL};
     Py_ssize_t offset = 0;
     Py_buffer view;
-    if (!f || ws_arguments_sort(&parameters, args, n, keywords, values) < 0) return NULL;
+    if (!f) return NULL;
+    if (n == 2 && !keywords) { /* nearly always */
+        values[0] = args[0];
+        values[1] = args[1];
+    } else if (ws_arguments_sort(&parameters, args, n, keywords, values) < 0) {
+        return NULL;
+    }
     if (values[1]) offset = PyNumber_AsSsize_t(values[1], PyExc_OverflowError);
     if (offset == -1 && PyErr_Occurred()) return NULL;
     if (PyBytes_CheckExact(values[0]))
