@@ -15,7 +15,8 @@ DOWN = {("dispatch", "call"), ("dispatch", "guest")}
 
 def lines_of_rooms() -> dict[str, int]:
     """Each room, and its line in the table."""
-    cells = re.findall(r"^\| (`[^|]*`) \|", PAGE, re.MULTILINE)
+    table = PAGE.partition("Two calls go down the table")[0]
+    cells = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
     return {room: line for line, cell in enumerate(cells) for room in re.findall(r"`(\w+)`", cell)}
 
 

@@ -14,7 +14,7 @@ struct ws_call;
 
 enum ws_event_kind {
     /* What handlers see in order. */
-    WS_EVENT_OPEN,    /* data: the 101 answer */
+    WS_EVENT_OPEN,    /* data: the 101 answer; code: 1 if no upgrade is asked for */
     WS_EVENT_MESSAGE, /* data, len, text, ascii; object if it was received into one */
     WS_EVENT_PING,    /* data, len */
     WS_EVENT_PONG,    /* data, len */
@@ -25,9 +25,14 @@ enum ws_event_kind {
     WS_EVENT_BUFFER, /* len: memory asked for, text: for what */
     WS_EVENT_LANE,   /* the lane may go on */
     WS_EVENT_DRAIN,  /* the queue is short again */
-    WS_EVENT_LOG,    /* code: level, data: a line; conn is NULL */
-    WS_EVENT_CALL,   /* call; conn is NULL */
-    WS_EVENT_GUEST,  /* key and len: which one; code: enum ws_poll; conn is NULL */
+    /* For who waits for them, whatever waits before. */
+    WS_EVENT_DRAINED, /* the queue is short again */
+    WS_EVENT_PONGED,  /* data, len: of a pong; code: 1 if it is that of our last ping */
+    WS_EVENT_GONE,    /* a close stands in the lane, behind a handler that is not done: code; data:
+                         reason */
+    WS_EVENT_LOG,     /* code: level, data: a line; conn is NULL */
+    WS_EVENT_CALL,    /* call; conn is NULL */
+    WS_EVENT_GUEST,   /* key and len: which one; code: enum ws_poll; conn is NULL */
 };
 
 struct ws_event {

@@ -72,6 +72,7 @@ int ws_loop_call(struct ws_loop *l, struct ws_call *call, uint64_t delay_ms, uin
     if (delay_ms && ws_tick_is_owner(t)) {
         if (ws_heap_add(&t->calls, &call->node, due_ms) < 0) return WS_ERR_MEMORY;
         ref(call);
+        ws_tick_rouse(t); /* it may be the next one due */
         return 0;
     }
     struct ws_mail *mail = new_mail(call, WS_MAIL_CALL);

@@ -65,17 +65,21 @@ void ws_conn_tidy(struct ws_conn *c) {
     c->work = NULL;
 }
 
+void ws_conn_drop_lane(struct ws_conn *c) {
+    struct ws_batch *lane = ws_conn_lane(c);
+    if (!lane) return;
+    for (size_t i = lane->head; i < lane->n; i++) ws_dispatch_drop(c->tick, &lane->events[i]);
+    ws_batch_free(lane);
+    c->work->lane = NULL;
+}
+
 static void free_work(struct ws_conn *c) {
     struct ws_tick *t = c->tick;
     struct ws_work *w = c->work;
     if (!w) return;
     ws_buf_fini(&w->pending);
     ws_buf_fini(&w->pongs);
-    if (w->lane) {
-        for (size_t i = w->lane->head; i < w->lane->n; i++)
-            ws_dispatch_drop(t, &w->lane->events[i]);
-        ws_batch_free(w->lane);
-    }
+    ws_conn_drop_lane(c);
     if (w->object) {
         struct ws_event ev = {.object = w->object};
         ws_dispatch_drop(t, &ev);
@@ -116,6 +120,7 @@ void ws_conn_touch(struct ws_conn *c) {
     c->is_touched = true;
     c->next_touched = c->tick->touched;
     c->tick->touched = c;
+    ws_tick_rouse(c->tick);
 }
 
 /* All that is rarer shares a list: it stands there while it has a mark. */
@@ -123,6 +128,7 @@ void ws_conn_mark(struct ws_conn *c, uint8_t marks) {
     if (!c->marks && marks) {
         c->next_marked = c->tick->marked;
         c->tick->marked = c;
+        ws_tick_rouse(c->tick);
     }
     c->marks = (c->marks | marks) & 7u;
 }

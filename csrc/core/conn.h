@@ -1,10 +1,10 @@
 /* conn.h: one connection: socket, handshake, protocol, output queue, back-pressure.
  *
- * Several files share this struct: conn.c (life), conn_read.c (reading), conn_send.c (what users
- * send), conn_deflate.c (compressing it), conn_write.c (writing), conn_topic.c (topics),
- * conn_close.c (closing), conn_time.c (deadlines), conn_rate.c (rates) and dispatch.c (events to
- * handlers). The loop is the only one that tells them what the poller saw, and the only one that
- * talks to the poller. */
+ * Several files share this struct: conn.c (life), conn_open.c (the opening handshake), conn_read.c
+ * (reading), conn_send.c (what users send), conn_deflate.c (compressing it), conn_write.c
+ * (writing), conn_topic.c (topics), conn_close.c (closing), conn_time.c (deadlines), conn_rate.c
+ * (rates), conn_busy.c (handlers that go on) and dispatch.c (events to handlers). The loop is the
+ * only one that tells them what the poller saw, and the only one that talks to the poller. */
 #ifndef WS_CONN_H
 #define WS_CONN_H
 
@@ -51,6 +51,8 @@ struct ws_work {
     struct ws_http_reader reader;
     struct ws_address address;
     uint32_t linger_left; /* bytes an error answer's peer may still send */
+    bool was_asked;       /* on_request was called */
+    bool awaits_answer;   /* and ws_conn_answer is due */
 };
 
 /* What the close frames said: ours, then the peer's. */
@@ -101,8 +103,11 @@ struct ws_conn {
     bool throttled : 1;    /* over its rate: not read until resume_ms */
     bool is_held : 1;      /* not read since held_ms, for whatever reason */
     bool in_stream : 1;    /* a FIRST part was queued, its LAST was not */
-    bool expects_large : 1; /* the last message was too large for one read */
-    uint16_t subprotocol;   /* which of the options', counted from 1; 0: none */
+    bool expects_large : 1;    /* the last message was too large for one read */
+    bool busy : 1;             /* a handler has returned and is not done: events wait in the lane */
+    bool awaits_drain : 1;     /* on_drained is due */
+    bool awaits_pongs : 1;     /* on_ponged is called for each */
+    uint16_t subprotocol : 15; /* which of the options', counted from 1; 0: none */
     /* From here on other threads write: not in one word with the above, which is read as one. */
     _Atomic bool told;         /* on_close was called: what it said stays */
     _Atomic bool streaming;    /* somebody sends parts */
@@ -179,6 +184,8 @@ void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind);
 struct ws_work *ws_conn_need_work(struct ws_conn *c);
 /* Gives that up if it is amid of nothing, once it is open. */
 void ws_conn_tidy(struct ws_conn *c);
+/* Gives up the events that wait. */
+void ws_conn_drop_lane(struct ws_conn *c);
 /* Puts it into a list of the tick, once. */
 void ws_conn_touch(struct ws_conn *c);
 void ws_conn_mark(struct ws_conn *c, uint8_t marks);
@@ -198,6 +205,20 @@ void ws_conn_end(struct ws_conn *c, enum ws_close_kind kind);
  * event owns. False: out of memory. */
 bool ws_conn_keep(struct ws_conn *c, struct ws_event *ev, const void *data, size_t len);
 
+/* ---- conn_open.c: the opening handshake ---- */
+
+/* Bytes of the request's head, and perhaps some behind it. */
+void ws_conn_feed_head(struct ws_conn *c, const uint8_t *data, size_t len);
+/* The request did not come in time. */
+void ws_conn_refuse_late(struct ws_conn *c);
+/* A request without upgrade that nobody has answered: 404 or 426. */
+void ws_conn_refuse_plain(struct ws_conn *c);
+/* Keeps the first len bytes of the request head, and an empty line behind them if they are not all.
+ * The address stays. False: out of memory, nothing was done. */
+bool ws_conn_keep_head(struct ws_conn *c, const uint8_t *head, size_t len, bool whole);
+/* Frees the request's header fields; its start line stays. */
+void ws_conn_forget_headers(struct ws_conn *c);
+
 /* ---- conn_read.c: reading ---- */
 
 /* The descriptor has something to read, or hung up. Reads once and parses; events go to the tick's
@@ -210,13 +231,6 @@ void ws_conn_resume(struct ws_conn *c);
 uint32_t ws_conn_interest(const struct ws_conn *c);
 /* Ends what the peer sends: it broke a rule, said in words that last. */
 void ws_conn_fail(struct ws_conn *c, uint16_t code, const char *why);
-/* The request did not come in time. */
-void ws_conn_refuse_late(struct ws_conn *c);
-/* Keeps the first len bytes of the request head, and an empty line behind them if they are not all.
- * The address stays. False: out of memory, nothing was done. */
-bool ws_conn_keep_head(struct ws_conn *c, const uint8_t *head, size_t len, bool whole);
-/* Frees the request's header fields; its start line stays. */
-void ws_conn_forget_headers(struct ws_conn *c);
 
 /* ---- conn_time.c: deadlines ---- */
 
@@ -240,8 +254,8 @@ void ws_conn_hold(struct ws_conn *c, bool held);
 void ws_conn_note_read(struct ws_conn *c);
 /* A write is over; was_blocked: before it. moved: the peer took something of what was there. */
 void ws_conn_note_write(struct ws_conn *c, bool was_blocked, bool moved);
-/* A pong came: perhaps that of our last ping. */
-void ws_conn_take_pong(struct ws_conn *c, const uint8_t *data, size_t len);
+/* A pong came. Whether it is that of our last ping. */
+bool ws_conn_take_pong(struct ws_conn *c, const uint8_t *data, size_t len);
 /* The payload of a ping that goes now. */
 void ws_conn_make_ping(struct ws_conn *c, uint8_t payload[8]);
 
@@ -287,6 +301,8 @@ uint8_t *ws_conn_take_frame(struct ws_tick *t, const struct ws_payload *p);
 uint8_t *ws_conn_room(struct ws_tick *t, size_t len);
 /* A block with that frame; holds payload->object. NULL: out of memory. */
 struct ws_msg *ws_conn_encode(const struct ws_payload *p);
+/* Mail to this connection, which it holds; NULL: out of memory. */
+struct ws_mail *ws_conn_new_mail(struct ws_conn *c, enum ws_mail_kind kind);
 /* Applies one mail; takes its block. */
 void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail);
 /* Has the owner carry out the close that was published, from another thread. 0 or WS_ERR_MEMORY
@@ -323,6 +339,13 @@ void ws_conn_write(struct ws_conn *c);
 
 /* Leaves them all. */
 void ws_conn_leave(struct ws_conn *c);
+
+/* ---- conn_busy.c: handlers that go on; see ws.h ---- */
+
+/* Its end waits in the lane: who waits for this connection in its handler would wait for ever. */
+void ws_conn_tell_gone(struct ws_conn *c, const struct ws_event *ev);
+/* The handler is done. */
+void ws_conn_apply_done(struct ws_conn *c);
 
 /* ---- conn_close.c: closing ---- */
 

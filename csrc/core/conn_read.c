@@ -1,8 +1,6 @@
-/* conn_read.c: what a connection reads: first the request's head, then frames; and when it is to be
- * read. */
+/* conn_read.c: what a connection reads: first the request's head, which is conn_open.c's, then
+ * frames; and when it is to be read. */
 #include "conn.h"
-
-#include "handshake.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,150 +12,6 @@
 /* Bytes read between messages where the last one was large: what is read of the next before there
  * is memory for it has to be copied. */
 #define HEAD_MAX (2u * WS_PROTO_DIRECT_MIN)
-
-/* ---- handshake ---- */
-
-/* Answers with an error or a page; then the connection lingers until the peer has read it. */
-static void answer(struct ws_conn *c, const uint8_t *data, size_t len, bool lasting) {
-    if (ws_conn_send_http(c, data, len, lasting) < 0) {
-        ws_conn_die(c);
-        return;
-    }
-    ws_conn_linger(c);
-}
-
-static void refuse(struct ws_conn *c, int status, const char *detail, bool head_only) {
-    char text[WS_HANDSHAKE_ERROR_MAX], peer[WS_ADDRESS_FORMAT_MAX];
-    struct ws_address address;
-    size_t len = ws_handshake_error(text, status, detail, head_only);
-    ws_count(&c->tick->counters->refused, 1);
-    ws_conn_get_address(c, &address);
-    ws_address_format(peer, &address);
-    ws_tick_log(c->tick, WS_LINE_REFUSED, WS_LOG_INFO, "%s refused with %d: %s", peer, status,
-                detail);
-    answer(c, (const uint8_t *)text, len, false);
-}
-
-/* A request without upgrade: a page if there is one. */
-static void plain_request(struct ws_conn *c, const struct ws_http_head *head) {
-    const struct ws_page *page = ws_pages_find(c->tick->pages, head->path);
-    bool head_only = ws_slice_is(head->method, "HEAD");
-    if (page) {
-        answer(c, page->answer, head_only ? page->head_len : page->len, true);
-    } else if (c->tick->pages->n) {
-        refuse(c, 404, "no page here", head_only);
-    } else {
-        /* RFC 9110 section 15.5.22: the server "refuses to perform the request using the current
-         * protocol". */
-        refuse(c, 426, WS_HANDSHAKE_NEEDED, head_only);
-    }
-}
-
-/* Which of the options' it is, counted from 1; 0: none. */
-static uint16_t subprotocol_number(const struct ws_names *names, const struct ws_slice *agreed) {
-    for (size_t i = 0; agreed->len && i < names->n; i++)
-        if (names->items[i].data == agreed->data) return (uint16_t)(i + 1);
-    return 0;
-}
-
-static bool set_deflate(struct ws_conn *c, const struct ws_deflate_terms *terms) {
-    struct ws_deflate *deflate = ws_deflate_new(&c->tick->deflate, terms, true);
-    ws_proto_set_deflate(&c->proto, deflate);
-    return deflate != NULL;
-}
-
-/* A valid upgrade: keeps the head, and tells the batch. The answer is given in dispatch. */
-static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8_t *head,
-                    size_t head_len) {
-    char answer_text[WS_HANDSHAKE_ANSWER_MAX];
-    size_t len = ws_handshake_answer(answer_text, h);
-    if (!ws_conn_keep_head(c, head, head_len, true)) {
-        ws_conn_die(c);
-        return;
-    }
-    c->subprotocol = subprotocol_number(&c->tick->rules->subprotocols, &h->subprotocol);
-    c->state = WS_CONN_ANSWERING;
-    ws_conn_deadline(c, 0);
-    const struct ws_options *o = c->tick->options;
-    ws_proto_init(&c->proto, WS_ROLE_SERVER, c->tick->simd, o->max_message_size,
-                  o->max_fragments ? o->max_fragments : UINT32_MAX);
-    c->proto.leaves_mask = c->tick->handlers->takes_masked;
-    if (h->has_deflate && !set_deflate(c, &h->deflate)) {
-        ws_conn_die(c);
-        return;
-    }
-
-    struct ws_event ev = {.kind = WS_EVENT_OPEN};
-    if (ws_conn_keep(c, &ev, answer_text, len)) ws_conn_event(c, &ev);
-    else ws_conn_die(c);
-}
-
-/* Answers a head that was read and judged, or could not be read. */
-static void answer_head(struct ws_conn *c, const struct ws_handshake *h,
-                        const struct ws_http_head *head, const uint8_t *data, size_t size) {
-    switch (h->kind) {
-    case WS_HANDSHAKE_UPGRADE: upgrade(c, h, data, size); break;
-    case WS_HANDSHAKE_PLAIN: plain_request(c, head); break;
-    case WS_HANDSHAKE_REFUSED:
-        refuse(c, h->status, h->detail, ws_slice_is(head->method, "HEAD"));
-        break;
-    }
-}
-
-void ws_conn_refuse_late(struct ws_conn *c) {
-    refuse(c, 408, "the request head did not come in time", false);
-    ws_buf_fini(&c->work->pending);
-}
-
-bool ws_conn_keep_head(struct ws_conn *c, const uint8_t *head, size_t len, bool whole) {
-    uint8_t packed[WS_ADDRESS_PACKED_MAX];
-    struct ws_address address;
-    ws_conn_get_address(c, &address);
-    size_t size = whole ? len : len + 2, address_len = ws_address_pack(packed, &address);
-    uint8_t *block = malloc(size + address_len);
-    if (!block) return false;
-    memcpy(block, head, len);
-    if (!whole) memcpy(block + len, "\r\n", 2);
-    if (address_len) memcpy(block + size, packed, address_len);
-    free(c->head);
-    c->head = block;
-    c->head_len = size & WS_CONN_HEAD_MAX;
-    return true;
-}
-
-void ws_conn_forget_headers(struct ws_conn *c) {
-    const uint8_t *line_end = memchr(c->head, '\n', c->head_len);
-    size_t len = (size_t)(line_end - c->head) + 1; /* an accepted head has lines */
-    ws_conn_keep_head(c, c->head, len, false);     /* without memory they stay */
-}
-
-/* Bytes of the request head. Each is scanned once; only a head in pieces is copied. */
-static void feed_head(struct ws_conn *c, const uint8_t *data, size_t len) {
-    struct ws_buf *pending = &c->work->pending;
-    struct ws_http_head head;
-    struct ws_handshake h;
-    bool pieces = pending->len > 0;
-    if (pieces) {
-        if (ws_buf_append(pending, data, len) < 0) {
-            ws_conn_die(c);
-            return;
-        }
-        data = pending->data;
-        len = pending->len;
-    }
-    int size = ws_handshake_read(&h, &head, &c->work->reader, c->tick->rules, data, len);
-    if (size == 0) {
-        if (!pieces && ws_buf_append(pending, data, len) < 0) ws_conn_die(c);
-        return;
-    }
-    answer_head(c, &h, &head, data, size > 0 ? (size_t)size : 0);
-    /* What came behind the head waits until the handshake is answered; behind anything else it is
-     * thrown away: a request that was refused is never followed by another one. */
-    size_t rest = size > 0 && c->state == WS_CONN_ANSWERING ? len - (size_t)size : 0;
-    if (pieces) ws_buf_consume(pending, len - rest);
-    else if (rest && ws_buf_append(pending, data + (len - rest), rest) < 0) ws_conn_die(c);
-    if (!pending->len) ws_buf_fini(pending);
-}
 
 /* ---- frames ---- */
 
@@ -202,6 +56,11 @@ void ws_conn_fail(struct ws_conn *c, uint16_t code, const char *why) {
     close_or_fail_event(c, &ev);
 }
 
+static void take_pong(struct ws_conn *c, const struct ws_proto_event *pe) {
+    struct ws_event ev = {.kind = WS_EVENT_PONGED, .code = ws_conn_take_pong(c, pe->data, pe->len)};
+    if (c->awaits_pongs && ws_conn_keep(c, &ev, pe->data, pe->len)) ws_conn_event(c, &ev);
+}
+
 /* A ping is answered here; whoever asked for it gets to see it, and pongs. */
 static void take_control(struct ws_conn *c, const struct ws_proto_event *pe) {
     bool is_ping = pe->kind == WS_PROTO_PING;
@@ -212,7 +71,7 @@ static void take_control(struct ws_conn *c, const struct ws_proto_event *pe) {
         return;
     }
     if (is_ping) keep_pong(c, pe);
-    else ws_conn_take_pong(c, pe->data, pe->len);
+    else take_pong(c, pe);
     if (!(wanted & (is_ping ? WS_WANT_PING : WS_WANT_PONG))) return;
     if (ws_conn_keep(c, &ev, pe->data, pe->len)) ws_conn_event(c, &ev);
 }
@@ -319,7 +178,7 @@ static void linger_read(struct ws_conn *c, size_t n) {
 
 static void took(struct ws_conn *c, uint8_t *data, size_t n) {
     switch ((enum ws_conn_state)c->state) {
-    case WS_CONN_HEAD: feed_head(c, data, n); break;
+    case WS_CONN_HEAD: ws_conn_feed_head(c, data, n); break;
     case WS_CONN_OPEN:
     case WS_CONN_CLOSING:
         if (may_take(c, n)) feed_frames(c, data, n);
@@ -401,7 +260,7 @@ void ws_conn_resume(struct ws_conn *c) {
         ws_conn_end(c, kind);
         return;
     }
-    if (ws_conn_lane(c) && (!c->paused || c->state != WS_CONN_OPEN)) {
+    if (ws_conn_lane(c) && !c->busy && (!c->paused || c->state != WS_CONN_OPEN)) {
         struct ws_event ev = {.kind = WS_EVENT_LANE};
         ws_conn_event(c, &ev);
     }
@@ -421,9 +280,14 @@ void ws_conn_resume(struct ws_conn *c) {
     ws_conn_touch(c); /* it may be read again */
 }
 
-/* What has come goes on first. */
+/* What has come goes on first. Behind a handler that is not done some more may wait: so its pings
+ * are answered meanwhile, and its end is seen. */
 static bool waits(const struct ws_conn *c) {
-    return c->work && (c->work->lane || c->work->pending.len);
+    if (!c->work) return false;
+    const struct ws_batch *lane = c->work->lane;
+    size_t max = c->busy ? c->tick->options->max_queue : 0;
+    if (c->busy && c->broken) max = SIZE_MAX; /* the poller tells of it until it is read */
+    return (lane && lane->n - lane->head > max) || c->work->pending.len;
 }
 
 uint32_t ws_conn_interest(const struct ws_conn *c) {

@@ -375,7 +375,7 @@ static int ping_here(struct ws_conn *c, struct ws_msg *m) {
 
 /* ---- other threads ---- */
 
-static struct ws_mail *new_mail(struct ws_conn *c, enum ws_mail_kind kind) {
+struct ws_mail *ws_conn_new_mail(struct ws_conn *c, enum ws_mail_kind kind) {
     struct ws_mail *mail = calloc(1, sizeof *mail);
     if (!mail) return NULL;
     ws_conn_ref(c);
@@ -386,7 +386,7 @@ static struct ws_mail *new_mail(struct ws_conn *c, enum ws_mail_kind kind) {
 
 /* Publishes the close here, so that is_open is False at once. */
 int ws_conn_post_close(struct ws_conn *c, const struct ws_closing *closing) {
-    struct ws_mail *mail = new_mail(c, WS_MAIL_CLOSE);
+    struct ws_mail *mail = ws_conn_new_mail(c, WS_MAIL_CLOSE);
     if (mail && ws_conn_set_closing(c, closing)) {
         ws_tick_post(c->tick, mail);
         return 0;
@@ -413,7 +413,7 @@ static bool is_judged_late(const struct ws_conn *c, uint8_t part, uint64_t key) 
 /* A sender that was told to slow down waits for on_drain, from whichever thread. */
 static void ask_for_drain(struct ws_conn *c) {
     if (atomic_exchange(&c->drain_posted, true)) return;
-    struct ws_mail *mail = new_mail(c, WS_MAIL_DRAIN);
+    struct ws_mail *mail = ws_conn_new_mail(c, WS_MAIL_DRAIN);
     if (mail) ws_tick_post(c->tick, mail);
     else atomic_store(&c->drain_posted, false);
 }
@@ -449,7 +449,7 @@ static int post_msg(struct ws_conn *c, enum ws_mail_kind kind, struct ws_msg *ms
     size_t size = msg ? ws_msg_size(msg) : 0;
     int sent = msg ? reserve_posted(c, kind, size, part, key) : WS_SENT;
     if (sent != WS_SENT && sent != WS_SENT_OVER) return sent;
-    struct ws_mail *mail = new_mail(c, kind);
+    struct ws_mail *mail = ws_conn_new_mail(c, kind);
     if (!mail) {
         if (msg) take_back_posted(c, size);
         if (kind == WS_MAIL_SEND && is_judged_late(c, part, key)) ws_tick_give_room(c->tick, size);
@@ -527,6 +527,7 @@ void ws_conn_apply(struct ws_conn *c, struct ws_mail *mail) {
     switch ((enum ws_mail_kind)mail->kind) {
     case WS_MAIL_SEND: apply_message(c, mail); break;
     case WS_MAIL_PING: apply_ping(c, mail); break;
+    case WS_MAIL_DONE: ws_conn_apply_done(c); break;
     case WS_MAIL_DRAIN:
         atomic_store(&c->drain_posted, false);
         c->wants_drain = true;

@@ -146,14 +146,15 @@ void ws_conn_make_ping(struct ws_conn *c, uint8_t payload[8]) {
     ws_bytes_put64(payload, now_ns ^ c->tick->salt);
 }
 
-void ws_conn_take_pong(struct ws_conn *c, const uint8_t *data, size_t len) {
+bool ws_conn_take_pong(struct ws_conn *c, const uint8_t *data, size_t len) {
     struct ws_rates *r = c->rates;
-    if (len != 8 || !r || !r->ping_ns) return;
-    if ((ws_bytes_get64(data) ^ c->tick->salt) != r->ping_ns) return;
+    if (len != 8 || !r || !r->ping_ns) return false;
+    if ((ws_bytes_get64(data) ^ c->tick->salt) != r->ping_ns) return false;
     uint64_t us = (ws_tick_read_ns() - r->ping_ns) / 1000;
     uint32_t latency = us < WS_LATENCY_NONE ? (uint32_t)us : WS_LATENCY_NONE - 1;
     r->ping_ns = 0; /* the same pong again says nothing */
     atomic_store_explicit(&c->latency_us, latency, memory_order_relaxed);
+    return true;
 }
 
 int64_t ws_conn_get_latency_us(const struct ws_conn *c) {

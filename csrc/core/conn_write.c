@@ -89,6 +89,12 @@ void ws_conn_write(struct ws_conn *c) {
     ws_conn_note_queue(c);
 }
 
+static void tell_drained(struct ws_conn *c) {
+    struct ws_event ev = {.kind = WS_EVENT_DRAINED};
+    c->awaits_drain = false;
+    ws_conn_event(c, &ev);
+}
+
 /* What follows from the length of the queue. */
 static void judge_backlog(struct ws_conn *c) {
     const struct ws_options *o = c->tick->options;
@@ -97,19 +103,21 @@ static void judge_backlog(struct ws_conn *c) {
     size_t low = (is_lower ? o->max_backlog : o->high_water) / 2;
     if (c->state != WS_CONN_OPEN) {
         c->paused = false;
+        if (c->awaits_drain) tell_drained(c); /* there is nothing to wait for any more */
     } else if (ws_conn_is_over(c)) {
         c->paused = true;
     } else if (ws_conn_cost(c) <= low) {
         c->paused = false;
         /* What waits goes first: who refills the queue at each drain would never hear the peer. */
-        if (c->wants_drain && !ws_conn_lane(c) && !c->broken && !c->eof) {
+        if (c->awaits_drain && !c->broken && !c->eof) tell_drained(c);
+        if (c->wants_drain && !ws_conn_lane(c) && !c->busy && !c->broken && !c->eof) {
             struct ws_event ev = {.kind = WS_EVENT_DRAIN};
             c->wants_drain = false;
             ws_conn_event(c, &ev);
         }
     }
     bool is_read = c->state == WS_CONN_OPEN || c->state == WS_CONN_CLOSING;
-    bool waits = ws_conn_lane(c) || (is_read && ws_conn_pending(c));
+    bool waits = ws_conn_lane(c) ? !c->busy : is_read && ws_conn_pending(c);
     if (waits && !c->paused) ws_conn_make_ready(c);
 }
 

@@ -23,7 +23,7 @@ void ws_dispatch_drop(struct ws_tick *t, struct ws_event *ev) {
  * behind it. */
 static bool must_wait(const struct ws_conn *c, const struct ws_event *ev) {
     if (ev->kind >= WS_EVENT_BUFFER) return false; /* no handler sees them in order */
-    if (c->gap || ws_conn_lane(c)) return true;
+    if (c->gap || c->busy || ws_conn_lane(c)) return true;
     return ev->kind == WS_EVENT_MESSAGE && c->state == WS_CONN_OPEN && ws_conn_is_over(c);
 }
 
@@ -34,6 +34,7 @@ static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
      * to take it. */
     if (ev->kind == WS_EVENT_END) ws_conn_hangup(c);
     else if (ev->kind == WS_EVENT_CLOSE || ev->kind == WS_EVENT_FAIL) ws_conn_arm_close(c);
+    if (c->busy && ev->kind >= WS_EVENT_CLOSE) ws_conn_tell_gone(c, ev);
     struct ws_work *w = ws_conn_need_work(c);
     if (w && !w->lane) w->lane = ws_batch_new();
     if (w && w->lane && ws_batch_push_owned(w->lane, ev) == 0) {
@@ -96,8 +97,27 @@ static void on_end(struct ws_conn *c, const struct ws_event *ev) {
 
 /* ---- events ---- */
 
-static void on_open(struct ws_conn *c, const struct ws_event *ev) {
+static void on_lane(struct ws_conn *c);
+
+/* Whether the request is put to the caller first. The event waits in the lane for the answer. */
+static bool ask(struct ws_conn *c, struct ws_event *ev) {
     struct ws_tick *t = c->tick;
+    bool wanted = atomic_load_explicit(t->wanted, memory_order_relaxed) & WS_WANT_REQUEST;
+    if (c->work->was_asked || !wanted || !t->handlers->on_request) return false;
+    c->work->was_asked = c->work->awaits_answer = c->busy = true;
+    wait_in_lane(c, ev);
+    t->handlers->on_request(t->user, c);
+    if (!c->busy && c->state == WS_CONN_ANSWERING) on_lane(c);
+    return true;
+}
+
+static void on_open(struct ws_conn *c, struct ws_event *ev) {
+    struct ws_tick *t = c->tick;
+    if (c->state != WS_CONN_ANSWERING || ask(c, ev)) return;
+    if (ev->code) {
+        ws_conn_refuse_plain(c);
+        return;
+    }
     if (ws_conn_send_http(c, ev->data, ev->len, false) < 0 ||
         ws_registry_add(&t->registry, &c->node) < 0) {
         ws_conn_die(c);
@@ -110,7 +130,7 @@ static void on_open(struct ws_conn *c, const struct ws_event *ev) {
     ws_count(&t->counters->opened, 1);
     if (ws_conn_pending(c)) ws_conn_make_ready(c);
     if (t->handlers->on_open) t->handlers->on_open(t->user, c);
-    if (t->options->drop_headers) ws_conn_forget_headers(c);
+    if (t->options->drop_headers && !c->busy) ws_conn_forget_headers(c); /* else when it ends */
 }
 
 static void on_message(struct ws_conn *c, struct ws_event *ev) {
@@ -167,6 +187,22 @@ static void on_drain(struct ws_conn *c) {
     if (ws_conn_is_open(c) && t->handlers->on_drain) t->handlers->on_drain(t->user, c);
 }
 
+static void on_drained(struct ws_conn *c) {
+    struct ws_tick *t = c->tick;
+    if (t->handlers->on_drained) t->handlers->on_drained(t->user, c);
+}
+
+static void on_ponged(struct ws_conn *c, const struct ws_event *ev) {
+    struct ws_slice data = {(const char *)ev->data, ev->len};
+    if (c->tick->handlers->on_ponged)
+        c->tick->handlers->on_ponged(c->tick->user, c, data, ev->code != 0);
+}
+
+static void on_gone(struct ws_conn *c, const struct ws_event *ev) {
+    struct ws_slice reason = {(const char *)ev->data, ev->len};
+    if (c->tick->handlers->on_gone) c->tick->handlers->on_gone(c->tick->user, c, ev->code, reason);
+}
+
 static void handle(struct ws_conn *c, struct ws_event *ev) {
     if (c->state == WS_CONN_DEAD) return;
     /* Once on_close has been called only the end of the socket is of interest. */
@@ -181,6 +217,9 @@ static void handle(struct ws_conn *c, struct ws_event *ev) {
     case WS_EVENT_FAIL: on_fail(c, ev); break;
     case WS_EVENT_END: on_end(c, ev); break;
     case WS_EVENT_DRAIN: on_drain(c); break;
+    case WS_EVENT_DRAINED: on_drained(c); break;
+    case WS_EVENT_PONGED: on_ponged(c, ev); break;
+    case WS_EVENT_GONE: on_gone(c, ev); break;
     case WS_EVENT_LANE:
     case WS_EVENT_LOG:
     case WS_EVENT_CALL:
@@ -196,7 +235,7 @@ static bool is_abandoned(const struct ws_tick *t) {
 static void on_lane(struct ws_conn *c) {
     struct ws_batch *lane = ws_conn_lane(c);
     while (lane && lane->head < lane->n && !is_abandoned(c->tick)) {
-        if (c->state == WS_CONN_OPEN && ws_conn_is_over(c)) break;
+        if (c->busy || (c->state == WS_CONN_OPEN && ws_conn_is_over(c))) break;
         struct ws_event ev = lane->events[lane->head++];
         handle(c, &ev);
         ws_dispatch_drop(c->tick, &ev);

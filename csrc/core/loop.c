@@ -1,5 +1,5 @@
 /* loop.c: the iteration. flush, wait, read and parse here; dispatch.c calls the handlers. See ws.h
- * for the order. */
+ * for the order. Inside another loop: loop_embed.c; how it ends: loop_end.c. */
 #include "loop.h"
 
 #include "call.h"
@@ -17,7 +17,8 @@
 #define WAKE_SLOT 0xFFFFFFFFu
 #define WATCH_SLOT 0xFFFFFFFEu
 #define NO_SLOT 0x7FFFFFFFu
-#define SELECT_RESERVE 32 /* descriptors below FD_SETSIZE that are not connections */
+#define UNWATCHED WS_POLL_ERR /* as a connection's interest: the poller does not have it */
+#define SELECT_RESERVE 32     /* descriptors below FD_SETSIZE that are not connections */
 
 /* ---- life ---- */
 
@@ -31,7 +32,7 @@ static struct ws_siphash_key random_key(void) {
 
 void ws_loop_init(struct ws_loop *l) {
     l->free_slot = NO_SLOT;
-    l->spare_fd = l->watch_fd = -1;
+    l->spare_fd = l->watch_fd = l->timer_fd = -1;
     l->tick.wake.read_fd = l->tick.wake.write_fd = -1;
     l->tick.abandoned = &l->abandoned;
     ws_mailbox_init(&l->tick.mailbox);
@@ -102,6 +103,10 @@ const char *ws_loop_strategy(const struct ws_loop *l) {
     return l->has_poller ? l->poller.ops->name : "";
 }
 
+bool ws_loop_is_owner(const struct ws_loop *l) {
+    return ws_tick_is_owner(&l->tick);
+}
+
 int ws_loop_watch(struct ws_loop *l, int fd) {
     if (l->watch_fd >= 0) l->poller.ops->del(&l->poller, l->watch_fd);
     l->watch_fd = -1;
@@ -115,11 +120,6 @@ int ws_loop_watch(struct ws_loop *l, int fd) {
 
 static uint64_t data_of(const struct ws_conn *c) {
     return c->node.id << 32 | c->slot;
-}
-
-static struct ws_conn *conn_at(const struct ws_loop *l, uint32_t i) {
-    uintptr_t at = l->slots[i].at;
-    return at & 1 ? NULL : (struct ws_conn *)at;
 }
 
 static struct ws_slot free_slot(uint32_t next) {
@@ -168,8 +168,8 @@ static int move_all(struct ws_loop *l, struct ws_poller *to) {
     int err = to->ops->add(to, l->tick.wake.read_fd, WS_POLL_IN, WAKE_SLOT);
     if (err == 0 && l->watch_fd >= 0) err = to->ops->add(to, l->watch_fd, WS_POLL_IN, WATCH_SLOT);
     for (uint32_t i = 0; err == 0 && i < l->n_slots; i++) {
-        struct ws_conn *c = conn_at(l, i);
-        if (c) err = to->ops->add(to, c->fd, c->interest, data_of(c));
+        struct ws_conn *c = ws_loop_conn_at(l, i);
+        if (c && c->interest != UNWATCHED) err = to->ops->add(to, c->fd, c->interest, data_of(c));
     }
     if (err == 0) err = ws_accept_move(l, to);
     return err < 0 ? err : ws_guest_move(l, to);
@@ -178,6 +178,7 @@ static int move_all(struct ws_loop *l, struct ws_poller *to) {
 /* Without memory or descriptors for it the old one stays: the next event of a ghost tries again. */
 void ws_loop_renew_poller(struct ws_loop *l) {
     struct ws_poller fresh;
+    if (l->timer_fd >= 0) return; /* another loop waits for this one's descriptor */
     if (ws_poller_init(&fresh, l->tick.options->strategy) < 0) return;
     if (move_all(l, &fresh) == 0) {
         struct ws_poller old = l->poller;
@@ -190,14 +191,13 @@ void ws_loop_renew_poller(struct ws_loop *l) {
 
 static struct ws_conn *conn_of(const struct ws_loop *l, uint64_t data) {
     uint32_t i = (uint32_t)data;
-    struct ws_conn *c = i < l->n_slots ? conn_at(l, i) : NULL;
+    struct ws_conn *c = i < l->n_slots ? ws_loop_conn_at(l, i) : NULL;
     return c && data_of(c) == data ? c : NULL;
 }
 
 static void remove_conn(struct ws_loop *l, struct ws_conn *c) {
-    l->poller.ops->del(
-        &l->poller,
-        c->fd); /* before the descriptor is closed: its number may be used again at once */
+    /* Before the descriptor is closed: its number may be used again at once. */
+    if (c->interest != UNWATCHED) l->poller.ops->del(&l->poller, c->fd);
     l->slots[c->slot] = free_slot(l->free_slot);
     l->free_slot = c->slot;
     l->n_conns--;
@@ -206,16 +206,27 @@ static void remove_conn(struct ws_loop *l, struct ws_conn *c) {
 
 /* ---- flush ---- */
 
+static int watch(struct ws_loop *l, struct ws_conn *c, uint32_t events) {
+    const struct ws_poller_ops *ops = l->poller.ops;
+    if (events == UNWATCHED) {
+        ops->del(&l->poller, c->fd);
+        return 0;
+    }
+    if (c->interest == UNWATCHED) return ops->add(&l->poller, c->fd, events, data_of(c));
+    return ops->mod(&l->poller, c->fd, events, data_of(c));
+}
+
 static void watch_conn(struct ws_loop *l, struct ws_conn *c) {
     uint32_t events = ws_conn_interest(c);
+    /* That it is broken would be told in each wait, until a handler is done that may take long. */
+    if (!events && c->broken && c->busy) events = UNWATCHED;
     if (c->state == WS_CONN_DEAD || events == c->interest) return;
-    if (l->poller.ops->mod(&l->poller, c->fd, events, data_of(c)) < 0)
-        ws_conn_gone(c, WS_CLOSE_RESET);
+    if (watch(l, c, events) < 0) ws_conn_gone(c, WS_CLOSE_RESET);
     else c->interest = events & 15u;
     ws_conn_hold(c, !(events & WS_POLL_IN));
 }
 
-static void flush(struct ws_loop *l) {
+void ws_loop_flush(struct ws_loop *l) {
     struct ws_conn *c = l->tick.touched;
     l->tick.touched = NULL;
     while (c) {
@@ -254,7 +265,7 @@ static void bury(struct ws_loop *l, struct ws_conn *c) {
 
 /* ---- wait ---- */
 
-static int wait_ms(const struct ws_loop *l) {
+int ws_loop_wait_ms(const struct ws_loop *l) {
     const struct ws_tick *t = &l->tick;
     if (t->batch.n || t->touched || t->marked || t->released.bytes > WS_TICK_RELEASE_MAX) return 0;
     int wheel_ms = ws_timer_wheel_wait_ms(&t->wheel, t->now_ms), call_ms = ws_call_wait_ms(t);
@@ -262,10 +273,11 @@ static int wait_ms(const struct ws_loop *l) {
     return wheel_ms < call_ms ? wheel_ms : call_ms;
 }
 
-static void wait_ready(struct ws_loop *l) {
+static void wait_ready(struct ws_loop *l, bool may_wait) {
     ws_tick_read_clock(&l->tick); /* handlers may have run for long since the last look */
     l->ready_at = 0;
-    l->ready_n = l->poller.ops->wait(&l->poller, l->ready, WS_LOOP_READY_MAX, wait_ms(l));
+    l->ready_n = l->poller.ops->wait(&l->poller, l->ready, WS_LOOP_READY_MAX,
+                                     may_wait ? ws_loop_wait_ms(l) : 0);
     ws_tick_read_clock(&l->tick);
     if (l->ready_n < 0) { /* no memory in the kernel, say: try again, but do not spin */
         l->ready_n = 0;
@@ -281,6 +293,7 @@ static void apply(struct ws_loop *l, struct ws_mail *mail) {
     switch ((enum ws_mail_kind)mail->kind) {
     case WS_MAIL_SEND:
     case WS_MAIL_PING:
+    case WS_MAIL_DONE:
     case WS_MAIL_DRAIN:
     case WS_MAIL_CLOSE:
         ws_conn_apply(mail->conn, mail);
@@ -324,7 +337,8 @@ static void resume(struct ws_loop *l, struct ws_conn *c) {
 static void serve_conn(struct ws_conn *c, uint32_t events) {
     if (c->state == WS_CONN_DEAD) return;
     if (events & (WS_POLL_OUT | WS_POLL_BROKEN)) ws_conn_touch(c);
-    if (events & WS_POLL_BROKEN && !(ws_conn_interest(c) & WS_POLL_IN)) ws_conn_hangup(c);
+    if (events & WS_POLL_BROKEN && c->state == WS_CONN_ANSWERING) ws_conn_die(c);
+    else if (events & WS_POLL_BROKEN && !(ws_conn_interest(c) & WS_POLL_IN)) ws_conn_hangup(c);
     else if (events & (WS_POLL_IN | WS_POLL_BROKEN)) ws_conn_read(c);
 }
 
@@ -339,6 +353,9 @@ static void serve_one(struct ws_loop *l, const struct ws_poller_ready *r) {
         /* In this order: mail posted after the take finds the mailbox empty and signals anew. */
         ws_wake_drain(l->tick.wake.read_fd);
         ws_loop_take_mail(l);
+    } else if (slot == WS_TIMER_SLOT) {
+        ws_wake_drain(l->timer_fd);
+        l->timer_ms = 0;
     } else if (slot == WATCH_SLOT) {
         /* Readable with nothing to read is its end, and would be readable for ever. */
         if (!ws_wake_drain(l->watch_fd)) ws_loop_watch(l, -1);
@@ -365,21 +382,12 @@ static void serve(struct ws_loop *l) {
 
 /* ---- time ---- */
 
-static void cut(struct ws_loop *l) {
-    for (uint32_t i = 0; i < l->n_slots; i++) {
-        struct ws_conn *c = conn_at(l, i);
-        if (!c || c->state == WS_CONN_DEAD) continue;
-        if (c->opened && !c->told) ws_conn_end(c, WS_CLOSE_SHUTDOWN);
-        else ws_conn_die(c);
-    }
-}
-
 static void on_due(void *ctx, struct ws_timer *timer) {
     struct ws_loop *l = ctx;
     if (timer == &l->accept_timer) {
         if (ws_accept_arm(l) < 0) ws_timer_arm(&l->tick.wheel, timer, l->tick.now_ms, 1000);
     } else if (timer == &l->shutdown_timer) {
-        cut(l);
+        ws_loop_cut_conns(l);
     } else if (timer == &l->deflate_timer) {
         ws_deflate_pool_sweep(&l->tick.deflate);
     } else {
@@ -406,76 +414,6 @@ static void expire(struct ws_loop *l) {
     ws_call_expire(&l->tick);
 }
 
-/* ---- stopping ---- */
-
-void ws_loop_stop(struct ws_loop *l) {
-    atomic_store(&l->stop_asked, true);
-    /* If the loop has not begun it will see the flag in its first iteration. */
-    if (atomic_load(&l->begun)) ws_wake_signal(&l->tick.wake);
-}
-
-static void begin_stop(struct ws_loop *l) {
-    l->stopping = true;
-    ws_tick_read_clock(&l->tick);
-    ws_loop_take_mail(l); /* what was sent before goes before the close */
-    ws_accept_close(l);
-    for (uint32_t i = 0; i < l->n_slots; i++) {
-        struct ws_conn *c = conn_at(l, i);
-        if (!c || c->state == WS_CONN_DEAD) continue;
-        if (c->state == WS_CONN_OPEN) ws_conn_close_for(c, WS_CLOSE_SHUTDOWN);
-        else if (!c->opened && !ws_queue_n(&c->queue)) ws_conn_die(c);
-    }
-    if (l->tick.options->shutdown_timeout_ms)
-        ws_timer_arm(&l->tick.wheel, &l->shutdown_timer, l->tick.now_ms,
-                     l->tick.options->shutdown_timeout_ms);
-}
-
-void ws_loop_cut(struct ws_loop *l) {
-    ws_loop_stop(l);
-    l->cut_asked = true;
-}
-
-bool ws_loop_is_done(const struct ws_loop *l) {
-    if (atomic_load_explicit(&l->abandoned, memory_order_relaxed)) return true;
-    return l->stopping && l->n_conns == 0 && l->tick.batch.n == 0;
-}
-
-/* If another thread, which is not here any more, had the lock when the process was forked, the
- * topics may be half changed: then nobody looks at them again. */
-static void abandon_topics(struct ws_loop *l) {
-    struct ws_tick *t = &l->tick;
-    t->n_holds = 0; /* no handler runs under the lock: whoever forked did not have it */
-    if (pthread_mutex_trylock(&t->topics_lock) == 0) {
-        pthread_mutex_unlock(&t->topics_lock);
-        return;
-    }
-    pthread_mutex_init(&t->topics_lock, NULL);
-    memset(&t->topics, 0, sizeof t->topics);
-    for (uint32_t i = 0; i < l->n_slots; i++)
-        if (conn_at(l, i)) conn_at(l, i)->subscriber = (struct ws_subscriber){0};
-}
-
-void ws_loop_abandon(struct ws_loop *l) {
-    uintptr_t owner = atomic_load(&l->tick.owner);
-    l->is_orphan = owner && !ws_tick_is_owner(&l->tick);
-    atomic_store(&l->abandoned, true);
-    abandon_topics(l);
-    for (uint32_t i = 0; i < l->n_slots; i++) {
-        struct ws_conn *c = conn_at(l, i);
-        if (!c) continue;
-        ws_conn_end_open(c);
-        ws_sock_close(c->fd);
-        c->fd = -1;
-    }
-    for (int i = 0; i < l->n_listeners; i++) ws_sock_close(l->listeners[i].fd);
-    l->n_listeners = 0; /* the socket file is the parent's */
-    ws_sock_close(l->spare_fd);
-    l->spare_fd = -1;
-    ws_wake_fini(&l->tick.wake); /* shared with the parent: a signal here would wake its loop */
-    if (l->has_poller) ws_sock_close(l->poller.fd);
-    l->poller.fd = -1;
-}
-
 /* Peers that have codecs of their own do not keep them for ever. */
 static void arm_sweep(struct ws_loop *l) {
     struct ws_tick *t = &l->tick;
@@ -485,9 +423,9 @@ static void arm_sweep(struct ws_loop *l) {
 
 /* What waits in connections may leave no room for what the sockets have: once for each wait, so
  * that all who were told of are served before it goes on. */
-static void read_all(struct ws_loop *l) {
+static void read_all(struct ws_loop *l, bool may_wait) {
     if (l->ready_at == l->ready_n) {
-        wait_ready(l);
+        wait_ready(l, may_wait);
         act_on_marked(l, WS_CONN_READY, resume);
     }
     serve(l);
@@ -496,87 +434,34 @@ static void read_all(struct ws_loop *l) {
 
 /* ---- the iteration ---- */
 
-int ws_loop_io(struct ws_loop *l) {
+static int io(struct ws_loop *l, bool may_wait) {
     struct ws_tick *t = &l->tick;
+    t->resting = false;
     if (atomic_load_explicit(&l->abandoned, memory_order_relaxed)) return 0;
-    if (atomic_load(&l->stop_asked) && !l->stopping) begin_stop(l);
+    if (atomic_load(&l->stop_asked) && !l->stopping) ws_loop_begin_stop(l);
     if (l->cut_asked) {
         l->cut_asked = false;
-        cut(l);
+        ws_loop_cut_conns(l);
     }
     if (!t->batch.n) t->in.used = 0;
-    flush(l);
+    ws_loop_flush(l);
     act_on_marked(l, WS_CONN_GIVEN_UP, bury);
     if (ws_loop_is_done(l)) return 0;
     arm_sweep(l);
-    read_all(l);
+    read_all(l, may_wait);
     bool told = l->watch_told;
     l->watch_told = false;
     return told || t->batch.n || t->released.bytes > WS_TICK_RELEASE_MAX;
 }
 
+int ws_loop_io(struct ws_loop *l) {
+    return io(l, true);
+}
+
+int ws_loop_poll(struct ws_loop *l) {
+    return io(l, false);
+}
+
 void ws_loop_dispatch(struct ws_loop *l) {
     ws_dispatch_batch(&l->tick);
-}
-
-/* Gives up what mail holds that nobody will apply. */
-static void return_mail(struct ws_loop *l, struct ws_mail *mail) {
-    struct ws_msg *last = ws_msg_unref(mail->msg);
-    if (last) {
-        l->tick.handlers->release(l->tick.user, last->object);
-        ws_msg_free(last);
-    }
-    if (mail->conn) ws_conn_unref(mail->conn);
-    if (mail->kind == WS_MAIL_CALL) ws_call_finish(&l->tick, mail->call);
-    else ws_call_unref(mail->call);
-    if (mail->kind == WS_MAIL_REGISTER) ws_guest_finish(&l->tick, mail->guest);
-    else ws_guest_unref(mail->guest);
-}
-
-static void return_all_mail(struct ws_loop *l) {
-    struct ws_mail *mail = ws_mailbox_take(&l->tick.mailbox);
-    while (mail) {
-        struct ws_mail *next = mail->next;
-        return_mail(l, mail);
-        free(mail);
-        mail = next;
-    }
-}
-
-void ws_loop_end(struct ws_loop *l) {
-    struct ws_tick *t = &l->tick;
-    bool abandoned = atomic_load(&l->abandoned);
-    if (l->has_ended) return;
-    l->has_ended = true;
-    if (l->is_orphan)
-        return; /* lists may be half changed: what they hold is the process's to free */
-    t->touched = t->marked = NULL;
-    for (size_t i = 0; i < t->batch.n; i++) ws_dispatch_drop(t, &t->batch.events[i]);
-    t->batch.n = 0;
-    if (!abandoned) ws_accept_close(l);
-    for (uint32_t i = 0; i < l->n_slots; i++)
-        if (conn_at(l, i)) ws_conn_bury(conn_at(l, i));
-    free(l->slots);
-    l->slots = NULL;
-    l->n_slots = l->n_conns = 0;
-    return_all_mail(l); /* calls among it are told that the run is over */
-    ws_call_finish_all(t);
-    ws_guest_finish_all(l);
-    ws_tick_give_back(t);
-    if (l->has_poller) ws_poller_fini(&l->poller);
-    l->has_poller = false;
-    ws_sock_close(l->spare_fd);
-    l->spare_fd = -1;
-    ws_tick_fini(t);
-    atomic_store(&t->owner, 0);
-}
-
-void ws_loop_fini(struct ws_loop *l) {
-    ws_loop_end(l);
-    /* A thread may have posted between its look at is_open and the end. */
-    return_all_mail(l);
-    if (!l->is_orphan) ws_topics_fini(&l->tick.topics);
-    pthread_mutex_destroy(&l->tick.topics_lock);
-    ws_wake_fini(&l->tick.wake);
-    free(l->unix_path);
 }

@@ -9,6 +9,7 @@
 #define WS_LISTENERS_MAX 8
 #define WS_LISTENER_SLOT 0xFFFFFF00u /* of the first listener; see WS_GUEST_SLOT */
 #define WS_GUEST_SLOT 0x80000000u    /* of the first guest; the others lie between the two */
+#define WS_TIMER_SLOT 0xFFFFFFFDu    /* of timer_fd; loop.c has two more of this kind */
 #define WS_LOOP_READY_MAX 512        /* descriptors told by one wait */
 
 /* What the poller's data names, with the connection's id, so that an event for a connection given
@@ -34,8 +35,10 @@ struct ws_loop {
     char *unix_path; /* owned; NULL for TCP */
     uint64_t unix_dev, unix_ino;
     int listen_backlog;
-    int spare_fd; /* kept back for EMFILE */
-    int watch_fd; /* the caller's */
+    int spare_fd;      /* kept back for EMFILE */
+    int watch_fd;      /* the caller's */
+    int timer_fd;      /* inside another loop: readable when it is time; -1: not so */
+    uint64_t timer_ms; /* when that is; 0: not set */
     bool watch_told;
     struct ws_guest **guests; /* owned; by place, NULL where it is free */
     uint32_t guests_cap, n_guests, last_guest;
@@ -45,7 +48,8 @@ struct ws_loop {
     struct ws_poller_ready ready[WS_LOOP_READY_MAX];
     int ready_at, ready_n;
     struct ws_timer accept_timer, shutdown_timer, deflate_timer;
-    bool stopping, cut_asked, has_poller, has_ended;
+    bool stopping, cut_asked, was_cut, has_poller, has_ended;
+    uint32_t n_kept; /* ws_loop_keep less ws_loop_let_go */
     bool
         is_orphan; /* abandoned on another thread than the owner, who may have been amid anything */
     _Atomic bool begun, stop_asked, abandoned;
@@ -53,12 +57,6 @@ struct ws_loop {
 
 /* Of zeroed memory. */
 void ws_loop_init(struct ws_loop *l);
-/* Frees what ws_loop_end leaves for late callers on other threads. */
-void ws_loop_fini(struct ws_loop *l);
-/* Asks it to stop. Any thread, signal handlers. */
-void ws_loop_stop(struct ws_loop *l);
-/* In a forked child. */
-void ws_loop_abandon(struct ws_loop *l);
 
 /* ---- accept.c ---- */
 
@@ -83,5 +81,27 @@ void ws_loop_take_mail(struct ws_loop *l);
 int ws_loop_add(struct ws_loop *l, struct ws_conn *c);
 /* Makes the poller anew, with all that it watches. */
 void ws_loop_renew_poller(struct ws_loop *l);
+/* The connection in a slot below n_slots; NULL: none. */
+static inline struct ws_conn *ws_loop_conn_at(const struct ws_loop *l, uint32_t i) {
+    uintptr_t at = l->slots[i].at;
+    return at & 1 ? NULL : (struct ws_conn *)at;
+}
+/* Writes what was queued. */
+void ws_loop_flush(struct ws_loop *l);
+/* How long nothing is due: 0 if there is work, -1 for ever. */
+int ws_loop_wait_ms(const struct ws_loop *l);
+
+/* ---- loop_end.c ---- */
+
+/* Asks it to stop. Any thread, signal handlers. */
+void ws_loop_stop(struct ws_loop *l);
+/* Begins to: says goodbye to everybody. Once. */
+void ws_loop_begin_stop(struct ws_loop *l);
+/* Whoever is still there has had the time of it. */
+void ws_loop_cut_conns(struct ws_loop *l);
+/* In a forked child. */
+void ws_loop_abandon(struct ws_loop *l);
+/* Frees what ws_loop_end leaves for late callers on other threads. */
+void ws_loop_fini(struct ws_loop *l);
 
 #endif

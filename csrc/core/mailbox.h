@@ -22,6 +22,7 @@ struct ws_guest;
 enum ws_mail_kind {
     WS_MAIL_SEND,
     WS_MAIL_PING,       /* msg: the frame, or NULL: one of the core's */
+    WS_MAIL_DONE,       /* the handler that made the connection busy is done */
     WS_MAIL_DRAIN,      /* a message was dropped here: on_drain is due once there is room */
     WS_MAIL_CLOSE,      /* what it says stands in the connection */
     WS_MAIL_PUBLISH,    /* msg to topic; NULL data: to everybody */

@@ -40,6 +40,7 @@ void ws_options_init(struct ws_options *o) {
         .control_rate = 100,
         .high_water = 256 * 1024,
         .max_backlog = 1024 * 1024,
+        .max_queue = 16,
         .max_topics = 128,
         .max_connections = 0,
         .listen_backlog = 4096,

@@ -21,6 +21,7 @@
 
 #ifdef __linux__
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #endif
 
 #include "err.h"
@@ -102,6 +103,31 @@ static int accept_stream(int listener, struct sockaddr *peer, socklen_t *len) {
     int fd = set_up_descriptor(accept(listener, peer, len));
     if (fd >= 0) mute_sigpipe(fd);
     return fd;
+}
+#endif
+
+#ifdef __linux__
+int ws_sock_timer(void) {
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    return fd < 0 ? WS_ERR_SYSTEM : fd;
+}
+
+int ws_sock_set_timer(int fd, uint64_t due_ms) {
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due_ms / 1000),
+                                           .tv_nsec = (long)(due_ms % 1000) * 1000000}};
+    return timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL) < 0 ? WS_ERR_SYSTEM : 0;
+}
+#else
+int ws_sock_timer(void) {
+    errno = ENOSYS;
+    return WS_ERR_SYSTEM;
+}
+
+int ws_sock_set_timer(int fd, uint64_t due_ms) {
+    (void)fd;
+    (void)due_ms;
+    errno = ENOSYS;
+    return WS_ERR_SYSTEM;
 }
 #endif
 

@@ -75,6 +75,11 @@ void ws_wake_signal(const struct ws_wake *w); /* any thread, also a signal handl
  * was there. */
 bool ws_wake_drain(int fd);
 
+/* A descriptor that is readable from a time on, of the clock CLOCK_MONOTONIC; WS_ERR_SYSTEM where
+ * there is none (errno ENOSYS). ws_wake_drain empties it. */
+int ws_sock_timer(void);
+int ws_sock_set_timer(int fd, uint64_t due_ms); /* 0 or WS_ERR_SYSTEM */
+
 /* A descriptor kept back so that an accept is possible at EMFILE. -1 if there is none to be had. */
 int ws_sock_spare(void);
 

@@ -115,6 +115,8 @@ struct ws_tick {
     struct ws_conn *marked;  /* something else is to be done, as their marks say; linked by
                                 next_marked */
 
+    bool resting; /* inside another loop, between two steps: who makes work wakes it */
+
     struct ws_queue_sink released; /* objects to be given back in the next dispatch */
 
     uint64_t line_second; /* of the rate limit */
@@ -142,6 +144,14 @@ bool ws_tick_take_room(struct ws_tick *t, size_t len);
 void ws_tick_give_room(struct ws_tick *t, size_t len);
 /* Posts mail (taken) and wakes the owner if it is the first. Any thread. */
 void ws_tick_post(struct ws_tick *t, struct ws_mail *mail);
+/* There is work for the next iteration: an owner that sleeps in another loop is woken, once. What
+ * makes it reads the clock, which has stood still meanwhile. */
+static inline void ws_tick_rouse(struct ws_tick *t) {
+    if (!t->resting) return;
+    t->resting = false;
+    ws_tick_read_clock(t);
+    ws_wake_signal(&t->wake);
+}
 /* Gives everything on the release list back. In dispatch. */
 void ws_tick_give_back(struct ws_tick *t);
 /* Makes a log line as an event of the batch: 10 a second for each kind, the rest is counted.

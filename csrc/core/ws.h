@@ -71,6 +71,7 @@ struct ws_options {
     size_t high_water;             /* bytes queued: reading pauses, ws_conn_send tells */
     size_t max_backlog;            /* bytes queued: the policy acts; 0: no bound */
     enum ws_backlog_policy backlog_policy;
+    uint32_t max_queue;       /* events that wait for a busy connection: then reading pauses */
     uint32_t max_topics;      /* subscriptions of a connection; 0: no bound */
     uint32_t max_connections; /* 0: 90 % of the hard RLIMIT_NOFILE */
     int listen_backlog;
@@ -152,6 +153,10 @@ enum ws_log { WS_LOG_DEBUG = 10, WS_LOG_INFO = 20, WS_LOG_WARNING = 30, WS_LOG_E
  * without them a message that would need memory of theirs ends its connection with 1011, and
  * ws_payload.object may not be used. */
 struct ws_handlers {
+    /* A request may be answered otherwise than with 101, or with 426 or 404 if it asks for no
+     * upgrade and there is no page: ws_conn_answer has to follow, here or later. Only if
+     * ws_server_want asked for it. The connection is not open. */
+    void (*on_request)(void *user, struct ws_conn *conn);
     void (*on_open)(void *user, struct ws_conn *conn);
     void (*on_message)(void *user, struct ws_conn *conn, const struct ws_message *message);
     /* Once for each on_open, last. Whatever the caller keeps for the connection (ws_conn_set_user)
@@ -159,6 +164,14 @@ struct ws_handlers {
     void (*on_close)(void *user, struct ws_conn *conn, const struct ws_close *close);
     /* The queue fell to half of high_water or less after ws_conn_send had returned WS_SENT_OVER. */
     void (*on_drain)(void *user, struct ws_conn *conn);
+    /* The same after ws_conn_await_drain, also if the connection is busy; or it was closed. */
+    void (*on_drained)(void *user, struct ws_conn *conn);
+    /* A pong came, after ws_conn_await_pongs, also if the connection is busy; is_own: that of the
+     * last ping of the core's. */
+    void (*on_ponged)(void *user, struct ws_conn *conn, struct ws_slice data, bool is_own);
+    /* A busy connection has come to its end: on_close will follow when it is busy no more. code and
+     * reason are the peer's, 1006 if there are none. */
+    void (*on_gone)(void *user, struct ws_conn *conn, uint16_t code, struct ws_slice reason);
     /* A ping came, and is answered; a pong came. Only if ws_server_want asked for them. */
     void (*on_ping)(void *user, struct ws_conn *conn, struct ws_slice data);
     void (*on_pong)(void *user, struct ws_conn *conn, struct ws_slice data);
@@ -214,9 +227,9 @@ void ws_server_stop(struct ws_server *s);
 bool ws_server_is_stopping(const struct ws_server *s);
 /* Lines below this level are not made; at first WS_LOG_WARNING. Any thread. */
 void ws_server_set_log_level(struct ws_server *s, int level);
-/* Which of on_ping and on_pong are called; at first neither, since each costs an event of the
- * batch. Any thread. */
-enum ws_want { WS_WANT_PING = 1, WS_WANT_PONG = 2 };
+/* Which of on_ping, on_pong and on_request are called; at first none, since each costs an event of
+ * the batch, or a wait. Any thread. */
+enum ws_want { WS_WANT_PING = 1, WS_WANT_PONG = 2, WS_WANT_REQUEST = 4 };
 void ws_server_want(struct ws_server *s, unsigned want);
 
 /* Counters since the start. [snapshot] */
@@ -274,10 +287,28 @@ int ws_loop_watch(struct ws_loop *l, int fd);
 int ws_loop_io(struct ws_loop *l);
 /* Calls the handlers for the batch. [direct] */
 void ws_loop_dispatch(struct ws_loop *l);
+/* For a caller that has a loop of its own, with the strategy epoll: after begin, a descriptor that
+ * is readable when the loop has something to do. WS_ERR_ARGUMENT with another strategy,
+ * WS_ERR_SYSTEM. From then on the caller does, on the owner thread, when it is readable:
+ *     if (ws_loop_poll(loop)) ws_loop_dispatch(loop);
+ *     ws_loop_rest(loop);
+ * [direct] */
+int ws_loop_embed(struct ws_loop *l);
+/* As ws_loop_io, but does not wait. [direct] */
+int ws_loop_poll(struct ws_loop *l);
+/* Writes what the handlers have sent, and sees to it that the descriptor becomes readable when it
+ * is time, or when somebody makes work. [direct] */
+void ws_loop_rest(struct ws_loop *l);
+/* Whether this is the thread that called ws_loop_begin. Any thread. */
+bool ws_loop_is_owner(const struct ws_loop *l);
 /* Stops without waiting for anybody: every connection ends in the next dispatch. [direct] */
 void ws_loop_cut(struct ws_loop *l);
-/* Asked to stop, and every connection has ended. [direct] */
+/* Asked to stop, every connection has ended, and nobody keeps it. [direct] */
 bool ws_loop_is_done(const struct ws_loop *l);
+/* Somebody goes on who is to be heard before the loop is done: it is not, until let_go was called
+ * as often, or until shutdown_timeout. More often is nothing. [direct] */
+void ws_loop_keep(struct ws_loop *l);
+void ws_loop_let_go(struct ws_loop *l);
 /* Closes what is left. [direct] */
 void ws_loop_end(struct ws_loop *l);
 
@@ -379,6 +410,23 @@ int ws_conn_close(struct ws_conn *c, uint16_t code, struct ws_slice reason,
                   enum ws_close_kind kind);
 /* RFC 6455 section 7.4: 1000-1003, 1007-1014, 3000-4999. */
 bool ws_close_code_is_sendable(int code);
+
+/* Answers a request of on_request: with len bytes of HTTP, of which HEAD gets head_len, and the end
+ * of the connection; status is for the log. NULL: as if there were no on_request. 0, WS_ERR_CLOSED
+ * (the peer has gone, or it was answered) or WS_ERR_MEMORY. [direct] */
+int ws_conn_answer(struct ws_conn *c, int status, const char *data, size_t head_len, size_t len);
+
+/* The handler that is called goes on after it has returned (a task, a thread): what comes next to
+ * this connection waits for ws_conn_end_busy, and reading pauses when more than max_queue of it
+ * waits. Until shutdown_timeout at most. [direct, in a handler of the connection] */
+void ws_conn_begin_busy(struct ws_conn *c);
+/* 0 or WS_ERR_MEMORY. On one that is not busy: nothing. [mailbox] */
+int ws_conn_end_busy(struct ws_conn *c);
+/* Asks for on_drained. False: the connection is closed, or not over high_water. If the peer has
+ * gone its end is told instead. [direct] */
+bool ws_conn_await_drain(struct ws_conn *c);
+/* Whether on_ponged is called for every pong from now on. [direct] */
+void ws_conn_await_pongs(struct ws_conn *c, bool await);
 
 uint64_t ws_conn_id(const struct ws_conn *c); /* [snapshot] */
 /* Messages to it that were dropped or replaced by a policy or a key. [snapshot] */

@@ -102,6 +102,29 @@ static void test_idle_deflate(void) {
     check_idle(true, request, 64 - sizeof(size_t));
 }
 
+static void go_on(struct rig *r, struct ws_conn *c) {
+    (void)r;
+    ws_conn_begin_busy(c);
+}
+
+/* A handler of the opening that goes on has the headers until it is done. */
+static void test_idle_headers_while_busy(void) {
+    struct peer p;
+    struct ws_conn *c;
+    struct rig r;
+    rig_init(&r, strategy);
+    r.options.drop_headers = true;
+    r.act_open = go_on;
+    rig_open(&r, &p, &c, 1);
+    CHECK(ws_slice_is(ws_conn_get_head(c), PEER_REQUEST));
+    ws_conn_end_busy(c);
+    CHECK(ws_slice_is(ws_conn_get_head(c), "GET /chat HTTP/1.1\r\n\r\n"));
+    ws_conn_begin_busy(c);
+    ws_conn_end_busy(c);
+    CHECK(ws_slice_is(ws_conn_get_head(c), "GET /chat HTTP/1.1\r\n\r\n"));
+    rig_end(&r);
+}
+
 /* ---- idle again ---- */
 
 static void stream_some(struct ws_conn *c) {
@@ -187,6 +210,7 @@ static void run_all(void) {
     RUN(test_idle_with_headers);
     RUN(test_idle_without_headers);
     RUN(test_idle_deflate);
+    RUN(test_idle_headers_while_busy);
     RUN(test_idle_again);
 }
 

@@ -1,4 +1,4 @@
-/* test_loop_stop.c: stopping, ending without ceremony, and time-outs. */
+/* test_loop_end.c: stopping, ending without ceremony, and time-outs. */
 #include "rig.h"
 
 /* ---- stopping ---- */
@@ -77,6 +77,50 @@ static void test_server_end_with_open_connections(void) {
     CHECK_EQ(send_text(c, "too late"), WS_ERR_CLOSED);
     CHECK_EQ(ws_conn_id(c), 3);
     ws_conn_unref(c);
+    rig_end(&r);
+}
+
+/* Somebody goes on: the loop is not done before. */
+static void test_server_keep(void) {
+    struct rig r;
+    rig_init(&r, strategy);
+    rig_begin(&r);
+    ws_loop_keep(r.loop);
+    ws_loop_keep(r.loop);
+    ws_server_stop(r.server);
+    rig_settle(&r);
+    CHECK(!ws_loop_is_done(r.loop));
+    ws_loop_let_go(r.loop);
+    rig_settle(&r);
+    CHECK(!ws_loop_is_done(r.loop));
+    ws_loop_let_go(r.loop);
+    CHECK(ws_loop_is_done(r.loop));
+    rig_end(&r);
+}
+
+/* ... and who lets go without having kept it changes nothing. */
+static void test_server_let_go_once_more(void) {
+    struct rig r;
+    rig_init(&r, strategy);
+    rig_begin(&r);
+    ws_loop_let_go(r.loop);
+    ws_server_stop(r.server);
+    rig_settle(&r);
+    CHECK(ws_loop_is_done(r.loop));
+    rig_end(&r);
+}
+
+/* ... but until shutdown_timeout only, also who begins behind it. */
+static void test_server_keep_timeout(void) {
+    struct rig r;
+    rig_init(&r, strategy);
+    r.options.shutdown_timeout_ms = 1;
+    rig_begin(&r);
+    ws_loop_keep(r.loop);
+    ws_server_stop(r.server);
+    WAIT_FOR(&r, ws_loop_is_done(r.loop));
+    ws_loop_keep(r.loop);
+    CHECK(ws_loop_is_done(r.loop));
     rig_end(&r);
 }
 
@@ -174,6 +218,9 @@ static void run_all(void) {
     RUN(test_server_stop_before_begin);
     RUN(test_server_never_begun);
     RUN(test_server_end_with_open_connections);
+    RUN(test_server_keep);
+    RUN(test_server_let_go_once_more);
+    RUN(test_server_keep_timeout);
     RUN(test_server_handshake_timeout);
     RUN(test_server_close_timeout);
     RUN(test_server_linger_timeout);
