@@ -38,8 +38,9 @@ help:
 run: $(stamp)
 	@exec $(bin)/python -m wspy chat --host "$(HOST)" --port "$(PORT)"
 
+# In the order of their names: test_c.py, which takes longest and has few tests, does not come last.
 test: $(stamp)
-	@$(bin)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(bin)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 build: $(stamp)
 

@@ -10,14 +10,38 @@ from typing import Any
 
 import pytest
 from audience import Audience, MakeAudience
+from blocking import pool_threads
 from building import ASAN, compile_core
 from core import Core
+from loops import LOOPS, Doors, Kind, as_loop, as_strategy
 from server_process import ServerProcess, serve
 from support import STRATEGIES, Client, Connect
 
 import wspy
+from wspy.aio import LoopName
 from wspy.options import Strategy
 from wspy.thread import ServerThread
+
+# What is true of a server whatever turns its loop: first what a peer sees.
+ALSO_IN_ASYNCIO = {
+    "test_backpressure",
+    "test_close",
+    "test_echo",
+    "test_frames",
+    "test_handshake",
+    "test_hostile_close",
+    "test_hostile_frames",
+    "test_hostile_utf8",
+    "test_large",
+    "test_limits",
+    "test_publish",
+    "test_stream",
+    "test_thread_handlers",
+    "test_thread_handlers_end",
+}
+
+# What there is in asyncio only.
+ONLY_IN_ASYNCIO = {"test_async", "test_async_end"}
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +59,9 @@ def asan_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 class Servers:
     """Makes servers and starts them. The test's end stops them and looks for what went wrong."""
 
-    def __init__(self, strategy: Strategy) -> None:
-        self.strategy: Strategy = strategy
+    def __init__(self, kind: Kind) -> None:
+        self.loop: LoopName | None = as_loop(kind)
+        self.strategy: Strategy = as_strategy(kind)
         self.threads: list[ServerThread] = []
 
     def make(self, **options: Any) -> wspy.Server:
@@ -46,7 +71,7 @@ class Servers:
         return wspy.Server(**{"strategy": self.strategy, **options})
 
     def start(self, server: wspy.Server) -> ServerThread:
-        thread = server.start_in_thread()
+        thread = server.start_in_thread(loop=self.loop)
         self.threads.append(thread)
         assert server.strategy == self.strategy
         return thread
@@ -59,17 +84,49 @@ class Servers:
 
     def stop(self) -> None:
         for thread in self.threads:
-            thread.stop()  # raises what had ended the thread
+            try:
+                thread.stop()  # raises what had ended the thread
+            except (KeyboardInterrupt, SystemExit) as exc:  # it is to end this test only
+                raise AssertionError("the server was ended") from exc
             assert not thread._thread.is_alive()
             assert len(thread.server) == 0
             assert thread.server.connections == []
             stats = thread.server.stats()
             assert stats["opened"] == stats["closed"]
+        assert pool_threads() == []
 
 
-@pytest.fixture(params=STRATEGIES)
-def strategy(request: pytest.FixtureRequest) -> Strategy:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test of a server runs with each strategy, and those of some modules inside asyncio too."""
+    module = metafunc.module.__name__
+    kinds: tuple[Kind, ...] = () if module in ONLY_IN_ASYNCIO else STRATEGIES
+    if module in ALSO_IN_ASYNCIO | ONLY_IN_ASYNCIO:
+        kinds += LOOPS
+    for name, scope in (("server_kind", None), ("shared_kind", "module")):
+        if name in metafunc.fixturenames and not is_overridden(metafunc, name):
+            metafunc.parametrize(name, kinds, scope=scope)  # type: ignore[arg-type]
+
+
+def is_overridden(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether the module has a fixture of its own in that place, or a parameter."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    return name in vars(metafunc.module) or any(name in str(mark.args[0]) for mark in marks)
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> LoopName:
+    """The event loop of a test's asyncio."""
     return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def doors() -> Doors:
+    return Doors()
+
+
+@pytest.fixture
+def strategy(server_kind: Kind) -> Strategy:
+    return as_strategy(server_kind)
 
 
 class Records(logging.Handler):
@@ -108,8 +165,8 @@ def log() -> Iterator[Records]:
 
 
 @pytest.fixture
-def servers(strategy: Strategy, log: Records) -> Iterator[Servers]:
-    servers = Servers(strategy)
+def servers(server_kind: Kind, log: Records) -> Iterator[Servers]:
+    servers = Servers(server_kind)
     yield servers
     servers.stop()
 
@@ -162,10 +219,10 @@ def echo(servers: Servers) -> wspy.Server:
     return servers.run(on_message=lambda conn, message: conn.send(message))
 
 
-@pytest.fixture(scope="module", params=STRATEGIES)
-def shared_target(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="module")
+def shared_target(shared_kind: Kind) -> Iterator[ServerProcess]:
     """An echo server in a process of its own, which has to outlive all tests of the module."""
-    with serve(request.param) as server:
+    with serve(shared_kind) as server:
         yield server
 
 

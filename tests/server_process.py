@@ -18,16 +18,18 @@ from contextlib import contextmanager
 from typing import IO
 from urllib.parse import urlsplit
 
+from loops import Kind
 from support import ROOT, TIMEOUT, Client, connect_when_up, read_line, wait_until, write_line
-
-from wspy.options import Strategy
 
 PROGRAM = """
 import json, logging, os, sys, threading
 import wspy
 
 logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(message)s")
-server = wspy.Server(port=0, strategy=sys.argv[1], **json.loads(sys.argv[2]))
+logging.getLogger("asyncio").setLevel(logging.INFO)  # which names its selector
+kind = sys.argv[1]
+loop = kind if kind in ("asyncio", "uvloop") else None
+server = wspy.Server(port=0, strategy="epoll" if loop else kind, **json.loads(sys.argv[2]))
 
 @server.on_message
 def on_message(conn, message):
@@ -44,7 +46,7 @@ def answer_commands():
 
 threading.Thread(target=answer_commands, daemon=True).start()
 print(server.url, flush=True)
-server.run()
+server.run(loop=loop)
 print("returned", flush=True)
 """
 
@@ -154,14 +156,14 @@ class ServerProcess:
 
 
 @contextmanager
-def serve(strategy: Strategy, setup: str = "", **options: object) -> Iterator[ServerProcess]:
+def serve(kind: Kind, setup: str = "", **options: object) -> Iterator[ServerProcess]:
     """A server in a process of its own. ``setup``: lines of Python, with ``server``, before it runs.
 
     The end looks at the descriptors and the log, and stops it with SIGTERM; it is killed if
     the test has failed before.
     """
     # Clients that look at every byte expect no pings among them, however slow the machine.
-    arguments = [strategy, json.dumps({"ping_interval": None, **options})]
+    arguments = [kind, json.dumps({"ping_interval": None, **options})]
     # Opened to append: where this process reads is not where that one writes.
     with (
         tempfile.NamedTemporaryFile() as place,

@@ -6,6 +6,7 @@ Run it from a directory other than the checkout's, so that what is installed is 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -15,6 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import wspy
@@ -176,6 +178,45 @@ def check_parts(strategy: Strategy) -> None:
         assert poller.poll(TIMEOUT) == [(here.fileno(), wspy.POLLIN)]
 
 
+def check_going_on(strategy: Strategy) -> None:
+    """Handlers that are not done when they return: on a thread, and in asyncio where that may be."""
+    server = wspy.Server(port=0, strategy=strategy)
+
+    @server.on_message(thread=True)
+    def blocking(conn: wspy.Connection, message: str | bytes) -> None:
+        conn.send(threading.current_thread().name.encode())
+
+    async def later(conn: wspy.Connection, message: str | bytes) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if message == "later":
+            await asyncio.sleep(0)
+            await asyncio.wait_for(asyncio.sleep(0), TIMEOUT)
+        elif message == "cancelled":
+            asyncio.get_running_loop().call_soon(task.cancel)
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(TIMEOUT)
+        assert asyncio.current_task() is task
+        conn.send(message)
+
+    if strategy == "epoll":
+        server.on_message(later)
+    else:
+        try:
+            server.on_message(later)
+        except ValueError:
+            pass
+        else:
+            raise AssertionError(f"an async handler was taken with {strategy}")
+    with server.start_in_thread() as url:
+        client = Client(url)
+        for message in (b"at once", b"later", b"cancelled"):
+            client.send(TEXT, message)
+            answer = client.receive()[1]
+            assert answer == message if strategy == "epoll" else b"handler" in answer, answer
+        client.close(1000, b"")
+
+
 def main() -> int:
     passed = failed = 0
     print(f"wspy {wspy.__version__} on Python {sys.version.split()[0]}: {wspy.__file__}")
@@ -186,6 +227,7 @@ def main() -> int:
         check_shutdown,
         check_page,
         check_parts,
+        check_going_on,
     )
     for strategy in STRATEGIES:
         for check in checks:

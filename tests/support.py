@@ -226,6 +226,17 @@ class Client:
             self.buffer += piece
         return self.read(len(self.buffer))
 
+    def has_nothing(self) -> bool:
+        """Whether nothing has come that was not read."""
+        self.socket.setblocking(False)
+        try:
+            self.buffer += self.socket.recv(65536)
+        except BlockingIOError:
+            return not self.buffer
+        finally:
+            self.socket.settimeout(TIMEOUT)
+        return False
+
     def expect_end(self) -> None:
         rest = self.read_all()
         assert rest == b"", rest[:80]
@@ -391,6 +402,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not come true"
         time.sleep(0.001)
+
+
+def settle(server: wspy.Server) -> None:
+    """What was sent to the server by now, it has read, if it reads."""
+    for _ in range(3):
+        told = threading.Event()
+        server.call_soon(told.set)
+        wait(told)
 
 
 class Gate:

@@ -11,15 +11,15 @@ from support import ROOT
 import wspy
 from wspy import _core
 
-SERVER = ["broadcast", "call_later", "call_soon", "connections", "every", "get", "modify",
-          "on_close", "on_drain", "on_error", "on_json", "on_message", "on_open", "on_ping",
-          "on_pong", "page", "port", "publish", "publish_json", "publish_packed", "register", "run",
-          "start_in_thread", "stats", "stop", "strategy", "subscribers", "topics", "unregister",
-          "url"]  # fmt: skip
+SERVER = ["broadcast", "call_later", "call_soon", "connections", "every", "fileno", "get",
+          "modify", "on_close", "on_drain", "on_error", "on_json", "on_message", "on_open",
+          "on_ping", "on_pong", "page", "port", "publish", "publish_json", "publish_packed",
+          "register", "run", "serve", "start_in_thread", "start_serving", "stats", "step",
+          "stop", "strategy", "subscribers", "topics", "unregister", "url", "wait_closed"]  # fmt: skip
 CONNECTION = ["backlog", "close", "close_code", "close_kind", "close_reason", "compression",
-              "dropped", "headers", "id", "is_open", "latency", "pack", "path", "ping", "publish", "query", "remote_address",
+              "drain", "dropped", "headers", "id", "is_open", "latency", "pack", "path", "ping", "publish", "query", "remote_address",
               "send", "send_json", "sent_close", "server", "stream", "subprotocol", "subscribe",
-              "topics", "unsubscribe"]  # fmt: skip
+              "topics", "unsubscribe", "wait_closed"]  # fmt: skip
 PROTOCOL = ["accept", "close", "close_code", "close_kind", "close_reason", "data_to_send", "is_open",
             "opened", "ping", "receive", "receive_eof", "reject", "role", "send", "sent_close",
             "should_close", "state", "subprotocol"]  # fmt: skip

@@ -25,7 +25,7 @@ WATCH_STATE = """() => {
 expect.set_options(timeout=20_000)
 
 
-@pytest.mark.parametrize("strategy", ["epoll"])
+@pytest.mark.parametrize("server_kind", ["epoll"])
 def test_the_page(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows each price as text and paints its line, in light and in dark, and comes back."""
     skip_unless(find_chromium() is not None, "there is no Chromium: install the package chromium")

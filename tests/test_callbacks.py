@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import gc
 import json
 import queue
@@ -264,6 +266,32 @@ def test_on_error_raises(servers: Servers, connect: Connect, log: Records, event
     assert set(texts) == {"on_error failed", f"on_{event} failed"}
     assert isinstance(texts["on_error failed"][1], ValueError)  # type: ignore[index]
     assert isinstance(texts[f"on_{event} failed"][1], Oops)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("thread", [False, True])
+def test_the_result_of_something_cancelled(
+    servers: Servers, connect: Connect, log: Records, thread: bool
+) -> None:
+    """asyncio.CancelledError is no Exception, and does not end the program either."""
+    server = servers.make()
+
+    @server.on_message(thread=thread)
+    def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        future: concurrent.futures.Future[None] = concurrent.futures.Future()
+        if message == "of a thread":
+            future.cancel()
+            future.result()
+        elif message == "of asyncio":
+            raise asyncio.CancelledError
+        conn.send(message)
+
+    servers.start(server)
+    for message in ("of a thread", "of asyncio"):
+        client = connect(server)
+        client.send(message)
+        assert client.answer_close() == (1011, "")
+        assert len(log.take_errors()) == 1
+    connect(server).echo("on")
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])

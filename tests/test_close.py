@@ -533,7 +533,7 @@ def test_a_blocked_loop_keeps_all_who_wait(servers: Servers, connect: Connect) -
     """One wait tells of 512 sockets at most: those behind them have their bytes waiting too."""
     n = 600 if servers.strategy == "select" else 1300
     gate = Gate()
-    server = servers.make(handshake_timeout=1)
+    server = servers.make(handshake_timeout=2)  # in which they connect
     server.on_message(lambda conn, message: gate.hold())
     servers.start(server)
     first = connect(server)
@@ -542,7 +542,7 @@ def test_a_blocked_loop_keeps_all_who_wait(servers: Servers, connect: Connect) -
     with gate.held(first):
         for client in clients:
             client.send_raw(client.request())
-        threading.Event().wait(1.3)
+        threading.Event().wait(2.1)
     for client in clients:
         client.check_upgrade()
 

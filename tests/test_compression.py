@@ -656,7 +656,7 @@ messages = st.lists(texts | st.binary(max_size=3000), min_size=1, max_size=5)
 @fixed
 @given(data=st.data(), payloads=messages)
 @pytest.mark.parametrize("compression", BOTH)
-@pytest.mark.parametrize("strategy", ["epoll"], indirect=True)
+@pytest.mark.parametrize("server_kind", ["epoll"])
 def test_whatever_is_sent_comes_back(
     servers: Servers, compression: Compression, data: st.DataObject, payloads: list[str | bytes]
 ) -> None:

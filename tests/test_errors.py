@@ -80,14 +80,10 @@ def test_a_bad_strategy(servers: Servers) -> None:
 
 
 def test_bad_handlers(servers: Servers) -> None:
-    async def asynchronous(*arguments: object) -> None: ...
-
     server = servers.make()
     for name in ("open", "message", "close", "drain", "error"):
         with pytest.raises(TypeError, match=f"on_{name} must be callable, not int"):
             getattr(server, f"on_{name}")(5)
-        with pytest.raises(TypeError, match=f"on_{name}.*async"):
-            getattr(server, f"on_{name}")(asynchronous)
     assert server.on_open(print) is print
 
 

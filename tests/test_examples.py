@@ -46,6 +46,22 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
+@pytest.mark.parametrize("name", ["trio_echo", "anyio_echo asyncio", "anyio_echo trio"])
+def test_in_another_loop(name: str) -> None:
+    program, *backend = name.split()
+    path = str(ROOT / "examples" / f"{program}.py")
+    code = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    with script(code, path, "0", *backend) as process:
+        url = read_line(process)
+        connect_when_up(url).socket.close()
+        with connect_sync(url) as client:
+            for message in ("hello", b"\x00\xff", "", "é" * 100_000):
+                client.send(message)
+                assert client.recv(timeout=10) == message
+        process.send_signal(signal.SIGINT)
+        finish(process)  # trio and anyio end their tasks, and with them the program
+
+
 @contextmanager
 def example(name: str, strategy: Strategy) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with script(RUN, str(ROOT / "examples" / name), strategy) as process:

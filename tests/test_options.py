@@ -192,6 +192,7 @@ def test_the_defaults() -> None:
         "high_water": 262_144,
         "max_backlog": 1_048_576,
         "backlog_policy": "close",
+        "max_queue": 16,
         "max_topics": 128,
         "max_connections": 0,
         "listen_backlog": 4096,
@@ -357,12 +358,16 @@ class AsyncCall:
 @pytest.mark.parametrize("event", ["open", "message", "json", "close", "drain", "error"])
 class TestHandlers:
     @pytest.mark.parametrize("handler", [asynchronous, AsyncCall()])
-    def test_async_is_refused(self, event: str, handler: Any) -> None:
-        message = f"^on_{event}: async handlers are not supported yet, use a plain def$"
-        with pytest.raises(TypeError, match=message):
-            wspy.Server(port=0, **{f"on_{event}": handler})
-        with pytest.raises(TypeError, match=message):
-            getattr(wspy.Server(port=0), f"on_{event}")(handler)
+    def test_async_needs_epoll(self, event: str, handler: Any) -> None:
+        if event == "error":
+            error: type[Exception] = TypeError
+            message = "^on_error: an async handler may fail itself, use a plain def$"
+        else:
+            error, message = ValueError, f"^on_{event}: async handlers need epoll"
+        with pytest.raises(error, match=message):
+            wspy.Server(port=0, strategy="poll", **{f"on_{event}": handler})
+        with pytest.raises(error, match=message):
+            getattr(wspy.Server(port=0, strategy="select"), f"on_{event}")(handler)
 
     def test_what_cannot_be_called_is_refused(self, event: str) -> None:
         with pytest.raises(TypeError, match=f"^on_{event} must be callable, not int$"):

@@ -262,7 +262,6 @@ def test_a_handler_may_replace_itself(servers: Servers, connect: Connect) -> Non
 # ---- wrong use ----
 
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({}, TypeError, "on_message: a handler or a format is needed"),
     ({"format": "!Z"}, wspy.StructError, "format '!Z': bad char in struct format"),
     ({"format": "é"}, wspy.StructError, "format 'é': "),
     ({"format": "!I**"}, wspy.StructError, r"format '!I\*\*': bad char in struct format"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Records, Servers
-from support import TIMEOUT, Connect, Gate, Recorder, get, wait, wait_until
+from support import TIMEOUT, Connect, Gate, Recorder, close_frame, get, wait, wait_until
 
 import wspy
 
@@ -476,11 +476,22 @@ def test_what_ends_a_program_stops_the_server(
     thread = servers.start(server)
     client = connect(server)
 
+    calls: list[str] = []
+
     def end() -> None:
+        calls.append("end")
         raise error
 
+    def count() -> None:
+        calls.append("count")
+
     timer = server.call_soon(end) if kind == "call_soon" else server.every(0.001, end)
-    assert client.answer_close() == (1001, "")
+    assert client.expect_close() == (1001, "")
+    server.every(0.001, count)  # a second end would cut
+    wait_until(lambda: calls.count("count") >= 5)
+    client.send_raw(close_frame(1001))
+    client.expect_end()
+    assert calls.count("end") == 1
     client.socket.close()
     with pytest.raises(error):
         thread.stop()

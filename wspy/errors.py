@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ._core import Connection, Timer
@@ -31,7 +31,8 @@ CLOSE_CODES = {
 
 
 class ConnectionClosed(Exception):
-    """Raised by ``conn.send()`` once the connection is closing or closed.
+    """Raised by ``conn.send()`` and its like once the connection is closing or closed, and where
+    something of it is awaited that will not come any more.
 
     ``code`` and ``reason`` are those of ``on_close``; before it was called, those that this side
     closed with.
@@ -50,6 +51,36 @@ class ConnectionClosed(Exception):
         if self.reason:
             text += f" {self.reason}"
         return text
+
+
+class Close(NamedTuple):
+    """What a close frame said (RFC 6455 section 5.5.1)."""
+
+    code: int
+    reason: str
+
+
+class _Ended(ConnectionClosed):
+    """``rcvd`` is the peer's close frame and ``sent`` this side's, as ``(code, reason)``; None:
+    there was none. ``code`` and ``reason`` are the peer's, 1006 if there was none.
+    """
+
+    def __init__(self, code: int, reason: str = "", sent: Close | None = None) -> None:
+        super().__init__(code, reason)
+        self.rcvd = Close(code, reason) if code != 1006 else None
+        self.sent = sent
+
+
+class ConnectionClosedOK(_Ended):
+    """The connection of a coroutine of ``wspy.aio.serve`` has ended as it should: both sides sent a
+    close frame, with 1000, 1001 or no code.
+    """
+
+
+class ConnectionClosedError(_Ended):
+    """The connection of a coroutine of ``wspy.aio.serve`` was lost, or was closed with a code that
+    tells of an error.
+    """
 
 
 class StructError(struct.error):

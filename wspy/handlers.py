@@ -5,9 +5,13 @@ from __future__ import annotations
 import inspect
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ._core import Struct
 from .errors import StructError
+
+if TYPE_CHECKING:
+    from ._core import Server
 
 # Name of the event: what its handler is called with.
 HANDLERS = {
@@ -21,6 +25,8 @@ HANDLERS = {
     "error": ("conn", "exception"),
 }
 
+PLAIN, TASK, THREAD = range(3)  # how one is called: enum ws_handler_mode
+
 
 def check_handler(name: str, handler: object, of: Struct | None = None, many: bool = False) -> None:
     """Raises TypeError for what can never work as the handler of that event.
@@ -28,8 +34,8 @@ def check_handler(name: str, handler: object, of: Struct | None = None, many: bo
     What cannot be called at all, the core refuses. ``of``: the handler is called with the values
     of such a record, or if ``many`` with a list of records.
     """
-    if _is_async(handler):
-        raise TypeError(f"on_{name}: async handlers are not supported yet, use a plain def")
+    if _is(handler, inspect.isasyncgenfunction):
+        raise TypeError(f"on_{name}: a generator's body would never run, use one without yield")
     if _is(handler, inspect.isgeneratorfunction):
         raise TypeError(f"on_{name}: a generator's body would never run, use a def without yield")
     if not callable(handler):
@@ -54,6 +60,16 @@ def check_callback(callback: object) -> None:
     _check_arguments("callback", callback, ("fd", "mask"))
 
 
+def check_calls(name: str, function: object, arguments: tuple[str, ...]) -> None:
+    """Raises TypeError for what can never work as the argument ``name`` of ``wspy.aio.serve``, a
+    function, async or not, that is called with those arguments."""
+    if not callable(function):
+        raise TypeError(f"{name} must be a function to call, not {type(function).__name__}")
+    if _is(function, inspect.isasyncgenfunction, inspect.isgeneratorfunction):
+        raise TypeError(f"{name}: a generator's body would never run, use one without yield")
+    _check_arguments(name, function, arguments)
+
+
 def _check_arguments(who: str, function: Callable[..., object], arguments: tuple[str, ...]) -> None:
     try:
         signature = inspect.signature(function)
@@ -66,6 +82,25 @@ def _check_arguments(who: str, function: Callable[..., object], arguments: tuple
             f"{who} is called with ({', '.join(arguments)}), "
             f"which {function!r} with {signature} does not take"
         ) from None
+
+
+def mode_of(server: Server, name: str, handler: object, thread: bool, concurrent: bool) -> int:
+    """How the handler is called. TypeError or ValueError for what cannot be."""
+    is_async = _is(handler, inspect.iscoroutinefunction)
+    if name == "error" and is_async:
+        raise TypeError("on_error: an async handler may fail itself, use a plain def")
+    if is_async and thread:
+        raise TypeError(f"on_{name}: thread is for a plain def, which may block; this one is async")
+    if is_async and server.strategy in ("select", "poll"):
+        raise ValueError(
+            f"on_{name}: async handlers need epoll, whose descriptor asyncio can wait for: "
+            f"strategy is {server.strategy!r}"
+        )
+    if concurrent and not (is_async or thread):
+        raise ValueError(
+            f"on_{name}: concurrent is for handlers that go on: async ones, and with thread=True"
+        )
+    return TASK if is_async else THREAD if thread else PLAIN
 
 
 def read_format(format: object, max_size: int) -> tuple[Struct, bool]:

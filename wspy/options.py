@@ -262,6 +262,9 @@ OPTIONS: dict[str, Option] = {
     "high_water": Option("high_water", integer(1, SIZE_LIMIT)),
     "max_backlog": Option("max_backlog", integer(1, SIZE_LIMIT, none=0, meaning="no bound")),
     "backlog_policy": Option("backlog_policy", choice(*get_args(BacklogPolicy))),
+    "max_queue": Option("max_queue", integer(1, UINT32_MAX)),
+    "handler_threads": Option(None, integer(1, 1024)),
+    "slow_handler": Option(None, seconds),
     "max_topics": Option("max_topics", integer(1, UINT32_MAX, none=0, meaning="no bound")),
     "max_connections": Option(
         "max_connections", integer(1, UINT32_MAX, none=0, meaning="what the system allows")

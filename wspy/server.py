@@ -5,19 +5,30 @@ No code here runs for a message: that is C, in _core.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
+import operator
 import os
-import struct
 import threading
 import urllib.parse
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from . import _core, jsons
-from ._core import Connection, Struct
-from .handlers import HANDLERS, check_handler, read_format
+from . import aio, jsons
+from .handlers import HANDLERS, TASK
+from .handling import (
+    CloseHandler,
+    DrainHandler,
+    ErrorHandler,
+    Handling,
+    JSONHandler,
+    MessageHandler,
+    OpenHandler,
+    PingHandler,
+    PongHandler,
+)
 from .options import (
     BacklogPolicy,
     Compression,
@@ -28,31 +39,15 @@ from .options import (
     validate,
 )
 from .pages import check_path, make_body, make_fields
+from .runner import Runner
 from .signals import stop_on_signals
 from .thread import ServerThread
 
-OpenHandler = Callable[[Connection], object]
-MessageHandler = Callable[[Connection, str | bytes], object]
-JSONHandler = Callable[[Connection, Any], object]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 JSONDumps = Callable[[Any], str | bytes]
 JSONLoads = Callable[[str], Any]
-PackedHandler = Callable[..., object]
-Format: TypeAlias = str | bytes | Struct | struct.Struct
-CloseHandler = Callable[[Connection, int, str], object]
-DrainHandler = Callable[[Connection], object]
-PingHandler = Callable[[Connection, bytes], object]
-PongHandler = Callable[[Connection, bytes], object]
-ErrorHandler = Callable[[Connection, Exception], object]
-
-_Open = TypeVar("_Open", bound=OpenHandler)
-_Message = TypeVar("_Message", bound=MessageHandler)
-_Packed = TypeVar("_Packed", bound=PackedHandler)
-_JSON = TypeVar("_JSON", bound=JSONHandler)
-_Close = TypeVar("_Close", bound=CloseHandler)
-_Drain = TypeVar("_Drain", bound=DrainHandler)
-_Ping = TypeVar("_Ping", bound=PingHandler)
-_Pong = TypeVar("_Pong", bound=PongHandler)
-_Error = TypeVar("_Error", bound=ErrorHandler)
 
 _DEFAULT_HOST = "127.0.0.1"
 _DEFAULT_PORT = 8000
@@ -62,7 +57,7 @@ logger = logging.getLogger("wspy")
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()
 
 
-class Server(_core.Server):
+class Server(Handling):
     """A WebSocket server on one address, which is bound at once; ``run()`` takes connections.
 
     ``host`` and ``port``: where to listen; ``""`` is every address, port 0 any that is free (see
@@ -104,6 +99,9 @@ class Server(_core.Server):
         high_water: int = 262_144,
         max_backlog: int | None = 1_048_576,
         backlog_policy: BacklogPolicy = "close",
+        max_queue: int = 16,
+        handler_threads: int = 8,
+        slow_handler: float | None = 1,
         max_topics: int | None = 128,
         max_connections: int | None = None,
         listen_backlog: int = 4096,
@@ -127,11 +125,17 @@ class Server(_core.Server):
             json_function("json_dumps", json_dumps, jsons.dumps),
             json_function("json_loads", json_loads, jsons.loads),
         )
+        self._runner = Runner(
+            self, operator.index(handler_threads), operator.index(max_queue), slow_handler
+        )
+        self._set_runner(self._runner)
+        self._modes = {}
         self._max_message_size = max_message_size
         for name in HANDLERS:
             if given[f"on_{name}"] is not None:
-                self._handle(name, given[f"on_{name}"])
+                getattr(self, f"on_{name}")(given[f"on_{name}"])
         self._set_handler("log", logger.log)
+        self._serving: aio.Serving | None = None
         self._bind(host, port, unix)
         _servers.add(self)
 
@@ -199,120 +203,6 @@ class Server(_core.Server):
                 )
             super().__setattr__(name, value)
 
-    def _handle(self, name: str, handler: Callable[..., object]) -> None:
-        check_handler(name, handler)
-        self._set_handler(name, handler)
-
-    def on_open(self, handler: _Open) -> _Open:
-        """Sets the handler ``(conn)`` for a connection that is open. Returns it: a decorator."""
-        self._handle("open", handler)
-        return handler
-
-    @overload
-    def on_message(self, handler: _Message) -> _Message: ...
-
-    @overload
-    def on_message(
-        self,
-        handler: _Packed,
-        *,
-        format: Format,
-        wrong_length: Literal["close", "error"] = "close",
-    ) -> _Packed: ...
-
-    @overload
-    def on_message(
-        self, *, format: Format, wrong_length: Literal["close", "error"] = "close"
-    ) -> Callable[[_Packed], _Packed]: ...
-
-    def on_message(
-        self,
-        handler: Callable[..., object] | None = None,
-        *,
-        format: Format | None = None,
-        wrong_length: Literal["close", "error"] = "close",
-    ) -> Callable[..., object]:
-        """Sets the handler ``(conn, message)``: str for text, bytes for binary.
-
-        With ``format`` it is one for binary messages that are records, and gets their values,
-        which are unpacked where they were received::
-
-            @server.on_message(format="!IHd")
-            def tick(conn, instrument, flags, price): ...
-
-        ``format`` is what Struct takes. With a ``*`` behind it (``"!IHd*"``) a message is any
-        number of records, none too, and the handler is called with ``(conn, records)``, a list of
-        tuples. A message of another length closes the connection with 1007 (RFC 6455 section
-        7.4.1); with ``wrong_length="error"`` it raises StructError as if the handler had, for
-        ``on_error``. Text goes to the ``on_message`` without a format (or ``on_json``), both can
-        be set; without one it closes the connection with 1003.
-
-        StructError for what is no format, ValueError for one without values or of more bytes than
-        ``max_message_size``.
-        """
-        if format is None:
-            if handler is None:
-                raise TypeError("on_message: a handler or a format is needed")
-            if wrong_length != "close":
-                raise ValueError("wrong_length is for messages with a format: give format too")
-            self._handle("message", handler)
-            return handler
-        if wrong_length not in ("close", "error"):
-            raise ValueError(f"wrong_length must be 'close' or 'error', not {wrong_length!r}")
-        of, many = read_format(format, self._max_message_size)
-
-        def decorate(handler: _Packed) -> _Packed:
-            check_handler("message", handler, of, many)
-            self._set_packed(handler, of, many, wrong_length == "error")
-            return handler
-
-        return decorate if handler is None else decorate(handler)
-
-    def on_json(self, handler: _JSON) -> _JSON:
-        """Sets the handler ``(conn, obj)`` for text messages, decoded by ``json_loads``.
-
-        A text that is not JSON closes the connection with 1007 (RFC 6455 section 7.4.1).
-        ``on_message`` then gets binary messages only; without it they close with 1003.
-        """
-        self._handle("json", handler)
-        return handler
-
-    def on_close(self, handler: _Close) -> _Close:
-        """Sets the handler ``(conn, code, reason)``, called once, last.
-
-        The code is the peer's (RFC 6455 section 7.1.5), 1005 if it sent none, and 1006 if the
-        connection ended without a close frame; ``conn.close_kind`` tells the cause.
-        """
-        self._handle("close", handler)
-        return handler
-
-    def on_drain(self, handler: _Drain) -> _Drain:
-        """Sets the handler ``(conn)``, called when the output has fallen to half of high_water
-        after ``conn.send()`` had returned False."""
-        self._handle("drain", handler)
-        return handler
-
-    def on_ping(self, handler: _Ping) -> _Ping:
-        """Sets the handler ``(conn, data)`` for a ping (RFC 6455 section 5.5.2), with its data as
-        bytes. The pong is sent by itself."""
-        self._handle("ping", handler)
-        return handler
-
-    def on_pong(self, handler: _Pong) -> _Pong:
-        """Sets the handler ``(conn, data)`` for a pong, whether it answers ``conn.ping()``, a ping
-        of ping_interval (8 bytes of the server's own), or nothing (RFC 6455 section 5.5.3)."""
-        self._handle("pong", handler)
-        return handler
-
-    def on_error(self, handler: _Error) -> _Error:
-        """Sets the handler ``(conn, exception)`` for what another handler raised.
-
-        Without one, or if it raises too, what was raised is logged and the connection is closed
-        with 1011 (RFC 6455 section 7.4.1). It decides by itself whether to close.
-        """
-        self._handle("error", handler)
-        return handler
-
     # -- pages --
 
     def page(
@@ -337,8 +227,11 @@ class Server(_core.Server):
 
     # -- running --
 
-    def run(self) -> None:
+    def run(self, *, loop: aio.LoopName | None = None) -> None:
         """Takes connections until ``stop()``, Ctrl-C or SIGTERM; then closes all with 1001.
+
+        With async handlers it runs asyncio, on uvloop if that is installed; ``loop`` ("asyncio" or
+        "uvloop") names one, and makes it so for plain handlers too.
 
         In the main thread it handles SIGINT and SIGTERM while it runs, unless the program has
         set handlers of its own; a second Ctrl-C raises KeyboardInterrupt. A server runs once:
@@ -347,36 +240,135 @@ class Server(_core.Server):
         """
         if threading.current_thread() is threading.main_thread():
             with stop_on_signals(self.stop) as fd:
-                self._run_here(fd)
+                self._run_here(fd, loop=loop)
         else:
-            self._run_here()
+            self._run_here(loop=loop)
 
-    def start_in_thread(self) -> ServerThread:
+    # -- in somebody's loop --
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when ``step()`` has something to do.
+
+        The first call begins the run, on this thread: connections are taken from then on. For
+        loops that can wait for a descriptor, such as trio's and anyio's; asyncio has
+        ``start_serving()``. ValueError with ``strategy`` select or poll, OSError if it cannot
+        begin, RuntimeError if it runs otherwise or has run.
+        """
+        if TASK in self._modes.values():
+            raise RuntimeError("async handlers need asyncio: start_serving() or serve()")
+        if self._serving is None:
+            fd = self._begin_steps()
+            self._runs_plainly = True
+            return fd
+        return self._serving.fd
+
+    def _begin_steps(self) -> int:
+        self._set_log_level(logger.getEffectiveLevel())
+        return self._embed(self._listening)
+
+    def step(self) -> bool:
+        """One bounded iteration, which never waits: reads, calls handlers, writes.
+
+        False: ``stop()`` was called and every connection has ended; the descriptor is closed.
+        Raises KeyboardInterrupt and SystemExit of a handler then. RuntimeError before
+        ``fileno()``, on another thread, and in a handler.
+        """
+        if self._serving is not None:
+            raise RuntimeError("asyncio takes the steps: start_serving() was called")
+        over: list[bool] = []
+        self._step(lambda: over.append(True))
+        if over:
+            self._end()
+        return not over
+
+    def start_serving(self) -> None:
+        """Takes connections in the running asyncio loop from now on, until ``stop()``.
+
+        RuntimeError without a running loop; otherwise as ``fileno()``.
+        """
+        if self._serving is not None or self._runs_plainly:
+            raise RuntimeError("a Server runs once: make a new one")
+        self._serving = aio.Serving(self)
+
+    async def wait_closed(self) -> None:
+        """Until ``stop()`` was called and every connection and handler has ended.
+
+        Raises KeyboardInterrupt and SystemExit of a handler.
+        """
+        if self._serving is None:
+            raise RuntimeError("wait_closed() is for a server that was started: start_serving()")
+        await self._serving.wait()
+
+    async def serve(self) -> None:
+        """``start_serving()`` and ``wait_closed()``; when it is cancelled it stops the server."""
+        async with self:
+            await self.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        self.start_serving()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        serving = self._serving
+        assert serving is not None
+        is_cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        if is_cancelled and self._runner.is_stopping:
+            serving.cut()  # somebody loses patience
+        self.stop()
+        try:
+            await self.wait_closed()
+        except asyncio.CancelledError:
+            serving.cut()
+            raise
+
+    def start_in_thread(self, *, loop: aio.LoopName | None = None) -> ServerThread:
         """Runs the server in a daemon thread, and returns when it takes connections.
+
+        ``loop`` as for ``run()``.
 
         The result is a context manager that gives ``url`` and stops the server at its end; it
         also has ``url`` and ``stop()``. Raises what keeps it from running: OSError, or
         RuntimeError if it has run before.
         """
-        return ServerThread(self)
+        return ServerThread(self, loop)
 
-    def _run_here(self, watch_fd: int = -1, begun: Callable[[], object] | None = None) -> None:
+    def _listening(self) -> None:
+        unix = self._unix
+        where = f"unix:{unix}" if unix is not None else f"http://{self._authority()}"
+        logger.info("listening on %s (%s)", where, self.strategy)
+
+    def _run_here(
+        self,
+        watch_fd: int = -1,
+        begun: Callable[[], object] = lambda: None,
+        loop: aio.LoopName | None = None,
+    ) -> None:
         """Runs on this thread; ``begun`` is called once connections are taken."""
 
-        def listening() -> None:
-            unix = self._unix
-            where = f"unix:{unix}" if unix is not None else f"http://{self._authority()}"
-            logger.info("listening on %s (%s)", where, self.strategy)
-            if begun is not None:
-                begun()
+        if loop not in (None, "asyncio", "uvloop"):
+            raise ValueError(f"loop must be 'asyncio', 'uvloop' or None, not {loop!r}")
 
-        self._set_log_level(logger.getEffectiveLevel())
-        self._run(watch_fd, listening)
+        def listening() -> None:
+            self._listening()
+            begun()
+
+        async def main() -> None:
+            async with self:
+                begun()
+                await self.wait_closed()
+
+        if loop is not None or TASK in self._modes.values():
+            aio.run(main(), loop)
+        else:
+            self._set_log_level(logger.getEffectiveLevel())
+            self._runs_plainly = True
+            self._run(watch_fd, listening)
 
 
 def _abandon_all() -> None:
     for server in list(_servers):
         server._abandon()
+        server._runner.abandon()
 
 
 # A child of fork() has the descriptors but not the threads: it lets go of both.

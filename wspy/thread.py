@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .aio import LoopName
     from .server import Server
 
 logger = logging.getLogger("wspy")
@@ -29,8 +30,9 @@ class ServerThread:
     The interpreter stops and joins what still runs when it exits.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, loop: LoopName | None = None) -> None:
         self.server = server
+        self._loop = loop
         self._error: BaseException | None = None
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"wspy {server.url}", daemon=True)
@@ -42,7 +44,7 @@ class ServerThread:
 
     def _run(self) -> None:
         try:
-            self.server._run_here(begun=self._begun.set)
+            self.server._run_here(begun=self._begun.set, loop=self._loop)
         except BaseException as exc:  # noqa: BLE001 (stop() raises it)
             self._error = exc
         finally:
@@ -56,10 +58,11 @@ class ServerThread:
     def stop(self) -> None:
         """Stops the server and waits for its thread; raises what had ended the thread, once.
 
-        From a handler it only stops: the thread cannot wait for itself.
+        From a handler, on whichever thread, it only stops: it cannot wait for itself.
         """
         self.server.stop()
-        if threading.current_thread() is not self._thread:
+        here = threading.current_thread()
+        if here is not self._thread and not self.server._runner.pool.owns(here):
             self._join()
 
     def _join(self) -> None:

@@ -143,12 +143,23 @@ static PyObject *conn_pack(struct ws_conn_object *self, PyObject *const *args, P
     return sent;
 }
 
+/* What the runner gives to be awaited. */
+static PyObject *await(struct ws_conn_object *self, const char *method, PyObject *argument) {
+    PyObject *runner = ws_conn_type_server(self)->runner;
+    if (!runner) {
+        PyErr_SetString(PyExc_RuntimeError, "the server is gone");
+        return NULL;
+    }
+    return PyObject_CallMethod(runner, method, argument ? "OO" : "O", (PyObject *)self, argument);
+}
+
 PyDoc_STRVAR(ping_doc,
 "ping($self, data=None, /)\n--\n\n"
 "Send a ping (RFC 6455 section 5.5.2) at the next frame boundary, before messages that\n"
 "wait. data is a bytes-like object or str of at most 125 bytes, which the pong brings back\n"
 "to on_pong; ValueError if it is longer. None: data of the server's own, whose pong updates\n"
 "latency.\n\n"
+"Where the server runs in asyncio, the result may be awaited: seconds until the pong.\n\n"
 "ConnectionClosed after close() or once on_close has begun; dropped if the peer has gone.\n\n"
 "Mailbox: any thread may call it.");
 
@@ -168,11 +179,36 @@ static PyObject *conn_ping(struct ws_conn_object *self, PyObject *const *args, P
     static const uint8_t nothing[1];
     bool own = n == 0 || args[0] == Py_None; /* an empty buffer's address may be NULL too */
     const uint8_t *data = own ? NULL : p.payload.len ? p.payload.data : nothing;
-    int sent = ws_conn_ping(self->core, data, p.payload.len);
+    PyObject *copy = own ? Py_NewRef(Py_None)
+                         : PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)p.payload.len);
+    int sent = copy ? ws_conn_ping(self->core, data, p.payload.len) : 0;
     ws_convert_payload_fini(&p);
-    if (sent >= 0) Py_RETURN_NONE;
-    ws_conn_type_raise(self, sent);
-    return NULL;
+    PyObject *pong = NULL;
+    if (sent < 0) ws_conn_type_raise(self, sent);
+    else if (copy) pong = await(self, "ping", copy);
+    Py_XDECREF(copy);
+    return pong;
+}
+
+PyDoc_STRVAR(drain_doc,
+"drain($self, /)\n--\n\n"
+"await conn.drain(): until the output has fallen to half of high_water, at once if it is not over\n"
+"it. ConnectionClosed if the connection ends. RuntimeError outside asyncio. Direct.");
+
+static PyObject *conn_drain(struct ws_conn_object *self, PyObject *ignored) {
+    (void)ignored;
+    return await(self, "drain", NULL);
+}
+
+PyDoc_STRVAR(wait_closed_doc,
+"wait_closed($self, /)\n--\n\n"
+"await conn.wait_closed(): until the connection has ended: (code, reason) as for on_close. In a\n"
+"handler of this connection, which on_close waits for, as soon as that is known. RuntimeError\n"
+"outside asyncio. Direct.");
+
+static PyObject *conn_wait_closed(struct ws_conn_object *self, PyObject *ignored) {
+    (void)ignored;
+    return await(self, "wait_closed", NULL);
 }
 
 PyDoc_STRVAR(stream_doc,
@@ -199,6 +235,61 @@ static PyObject *conn_stream(struct ws_conn_object *self, PyObject *args, PyObje
         return NULL;
     }
     return ws_stream_type_make(self, text != 0, compress);
+}
+
+PyDoc_STRVAR(await_drain_doc,
+"_await_drain($self, /)\n--\n\n"
+"Have the method drained() of _side called when the output has fallen to half of high_water.\n"
+"False: there is nothing to wait for. Direct.");
+
+static PyObject *conn_await_drain(struct ws_conn_object *self, PyObject *ignored) {
+    (void)ignored;
+    return PyBool_FromLong(ws_conn_await_drain(self->core));
+}
+
+PyDoc_STRVAR(await_pongs_doc,
+"_await_pongs($self, wanted, /)\n--\n\n"
+"Whether the method ponged(data, is_own) of _side is called for every pong. Direct.");
+
+static PyObject *conn_await_pongs(struct ws_conn_object *self, PyObject *wanted) {
+    int truth = PyObject_IsTrue(wanted);
+    if (truth < 0) return NULL;
+    ws_conn_await_pongs(self->core, truth != 0);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(hold_doc,
+"_hold($self, wanted, /)\n--\n\n"
+"True: events wait, behind the one that is told now. False: they go on. Direct.");
+
+static PyObject *conn_hold(struct ws_conn_object *self, PyObject *wanted) {
+    int truth = PyObject_IsTrue(wanted);
+    if (truth < 0) return NULL;
+    if (truth) ws_conn_begin_busy(self->core);
+    else if (ws_conn_end_busy(self->core) < 0) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(answer_doc,
+"_answer($self, status, head, body, /)\n--\n\n"
+"Answer the request that the handler of request() was called with: with bytes of HTTP, of which\n"
+"HEAD gets the head only; head None: it goes on as without a handler. False: the peer has gone, or\n"
+"it was answered before. Direct.");
+
+static PyObject *conn_answer(struct ws_conn_object *self, PyObject *args) {
+    int status;
+    const char *head, *body;
+    Py_ssize_t head_len, body_len;
+    if (!PyArg_ParseTuple(args, "iz#y#:_answer", &status, &head, &head_len, &body, &body_len))
+        return NULL;
+    size_t len = head ? (size_t)head_len + (size_t)body_len : 0;
+    char *whole = head ? PyMem_Malloc(len + 1) : NULL;
+    if (head && !whole) return PyErr_NoMemory();
+    if (head) memcpy(whole, head, (size_t)head_len);
+    if (head) memcpy(whole + head_len, body, (size_t)body_len);
+    int err = ws_conn_answer(self->core, status, whole, (size_t)head_len, len);
+    PyMem_Free(whole);
+    return PyBool_FromLong(err == 0);
 }
 
 PyDoc_STRVAR(close_doc,
@@ -276,6 +367,27 @@ static PyObject *get_headers(struct ws_conn_object *self, void *closure) {
         self->headers = headers;
     }
     return Py_NewRef(self->headers);
+}
+
+PyObject *ws_conn_type_context(struct ws_conn_object *self, bool own) {
+    if (!self->context && !(self->context = PyContext_CopyCurrent())) return NULL;
+    return own ? Py_NewRef(self->context) : PyContext_Copy(self->context);
+}
+
+static PyObject *get_context(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return ws_conn_type_context(self, true);
+}
+
+static PyObject *get_side(struct ws_conn_object *self, void *closure) {
+    (void)closure;
+    return Py_NewRef(self->side ? self->side : Py_None);
+}
+
+static int set_side(struct ws_conn_object *self, PyObject *value, void *closure) {
+    (void)closure;
+    Py_XSETREF(self->side, Py_XNewRef(value == Py_None ? NULL : value));
+    return 0;
 }
 
 static PyObject *get_remote_address(struct ws_conn_object *self, void *closure) {
@@ -393,6 +505,8 @@ static int conn_traverse(struct ws_conn_object *self, visitproc visit, void *arg
     Py_VISIT(server);
     Py_VISIT(self->dict);
     Py_VISIT(self->headers);
+    Py_VISIT(self->side);
+    Py_VISIT(self->context);
     return 0;
 }
 
@@ -400,6 +514,8 @@ static int conn_traverse(struct ws_conn_object *self, visitproc visit, void *arg
 static int conn_clear(struct ws_conn_object *self) {
     Py_CLEAR(self->dict);
     Py_CLEAR(self->headers);
+    Py_CLEAR(self->side);
+    Py_CLEAR(self->context);
     return 0;
 }
 
@@ -408,6 +524,7 @@ static void conn_dealloc(struct ws_conn_object *self) {
     struct ws_server_object *server = ws_conn_type_server(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs) PyObject_ClearWeakRefs((PyObject *)self);
+    if (ws_conn_get_user(self->core) == self) ws_conn_set_user(self->core, NULL); /* never open */
     conn_clear(self);
     ws_conn_unref(self->core);
     Py_DECREF(server); /* after the connection: it may be the last one */
@@ -417,6 +534,11 @@ static void conn_dealloc(struct ws_conn_object *self) {
 
 static PyMethodDef methods[] = {
     {"send", (PyCFunction)(void (*)(void))conn_send, METH_FASTCALL | METH_KEYWORDS, send_doc},
+    {"drain", (PyCFunction)conn_drain, METH_NOARGS, drain_doc},
+    {"wait_closed", (PyCFunction)conn_wait_closed, METH_NOARGS, wait_closed_doc},
+    {"_await_drain", (PyCFunction)conn_await_drain, METH_NOARGS, await_drain_doc},
+    {"_await_pongs", (PyCFunction)conn_await_pongs, METH_O, await_pongs_doc},
+    {"_hold", (PyCFunction)conn_hold, METH_O, hold_doc},
     {"send_json", (PyCFunction)(void (*)(void))conn_send_json, METH_FASTCALL | METH_KEYWORDS,
      send_json_doc},
     {"pack", (PyCFunction)(void (*)(void))conn_pack, METH_FASTCALL | METH_KEYWORDS, pack_doc},
@@ -428,6 +550,7 @@ static PyMethodDef methods[] = {
      METH_FASTCALL | METH_KEYWORDS, ws_topic_methods_conn_publish_doc},
     {"ping", (PyCFunction)(void (*)(void))conn_ping, METH_FASTCALL, ping_doc},
     {"stream", (PyCFunction)(void (*)(void))conn_stream, METH_VARARGS | METH_KEYWORDS, stream_doc},
+    {"_answer", (PyCFunction)conn_answer, METH_VARARGS, answer_doc},
     {"close", (PyCFunction)(void (*)(void))conn_close, METH_VARARGS | METH_KEYWORDS, close_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -435,6 +558,11 @@ static PyMethodDef methods[] = {
 PyDoc_STRVAR(id_doc, "int: number of the connection, never used again in this server. Snapshot.");
 PyDoc_STRVAR(path_doc, "str: path of the request target, percent-encoding as it came. Snapshot.");
 PyDoc_STRVAR(query_doc, "str: what follows '?' in the request target, undecoded; or ''. Snapshot.");
+PyDoc_STRVAR(context_doc, "contextvars.Context: that of its handlers which go on. Direct.");
+PyDoc_STRVAR(side_doc,
+"What the server's runner keeps for this connection, or None: told of its pongs, of its drained\n"
+"output and of its end by ponged(data, is_own), drained() and gone(code, reason).\n"
+"Direct.");
 PyDoc_STRVAR(headers_doc,
 "Headers: the fields of the opening handshake (RFC 6455 section 4.2.1), by name in any\n"
 "case; values as latin-1. Made on first use. Snapshot.");
@@ -477,6 +605,8 @@ static PyGetSetDef properties[] = {
     {"path", (getter)get_path, NULL, path_doc, NULL},
     {"query", (getter)get_query, NULL, query_doc, NULL},
     {"headers", (getter)get_headers, NULL, headers_doc, NULL},
+    {"_context", (getter)get_context, NULL, context_doc, NULL},
+    {"_side", (getter)get_side, (setter)set_side, side_doc, NULL},
     {"remote_address", (getter)get_remote_address, NULL, remote_address_doc, NULL},
     {"is_open", (getter)get_is_open, NULL, is_open_doc, NULL},
     {"backlog", (getter)get_backlog, NULL, backlog_doc, NULL},

@@ -11,6 +11,8 @@ struct ws_conn_object {
     PyObject *dict;                     /* owned; NULL until an attribute is set */
     PyObject *weakrefs;
     PyObject *headers; /* owned; NULL until asked for */
+    PyObject *side;    /* owned: what the runner keeps for it; NULL until then */
+    PyObject *context; /* owned: contextvars' of its handlers that go on; NULL until then */
 };
 
 static inline struct ws_server_object *ws_conn_type_server(const struct ws_conn_object *self) {
@@ -18,6 +20,9 @@ static inline struct ws_server_object *ws_conn_type_server(const struct ws_conn_
 }
 /* A new object for a connection of server (new reference), or NULL with an exception set. */
 struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct ws_conn *core);
+/* The context of its handlers, or a copy, since no two may be in one at a time. New reference, or
+ * NULL with an exception set. */
+PyObject *ws_conn_type_context(struct ws_conn_object *self, bool own);
 /* Sends a payload and finishes it. What send() returns, or NULL with an exception set. */
 PyObject *ws_conn_type_send(struct ws_conn_object *self, struct ws_convert_payload *p);
 /* Raises for an enum ws_err: ConnectionClosed with the connection's code and reason, if it is that.

@@ -279,6 +279,7 @@ static const struct option options_table[] = {
     {"high_water", OPTION_SIZE, offsetof(struct ws_options, high_water)},
     {"max_backlog", OPTION_SIZE, offsetof(struct ws_options, max_backlog)},
     {"backlog_policy", OPTION_POLICY, offsetof(struct ws_options, backlog_policy)},
+    {"max_queue", OPTION_U32, offsetof(struct ws_options, max_queue)},
     {"max_topics", OPTION_U32, offsetof(struct ws_options, max_topics)},
     {"max_connections", OPTION_U32, offsetof(struct ws_options, max_connections)},
     {"listen_backlog", OPTION_INT, offsetof(struct ws_options, listen_backlog)},

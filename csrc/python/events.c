@@ -1,5 +1,5 @@
 /* events.c: what the core tells becomes calls of the user's handlers, and what they raise becomes
- * on_error, a log line or the end of the run. Does not know who turns the loop (server_type.c).
+ * on_error, a log line or the end of the run. Does not know who turns the loop (run_methods.c).
  *
  * A handler may do anything: close any connection, stop the server, replace handlers, drop any
  * reference, run the collector. So every call holds its own references to what it works on. */
@@ -21,14 +21,105 @@ struct call {
     PyObject *args[3];
 };
 
+/* What the handler returns, or NULL with its exception set. args has a free place in front. */
+static PyObject *call_held(PyObject *handler, PyObject *const *args, size_t n) {
+    Py_INCREF(handler); /* it may replace itself */
+    PyObject *result = PyObject_Vectorcall(handler, args, n | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(handler);
+    return result;
+}
+
 /* False: the handler raised, and its exception is set. */
 static bool call_handler(PyObject *handler, struct call *call, size_t n) {
-    Py_INCREF(handler); /* it may replace itself */
-    PyObject *result =
-        PyObject_Vectorcall(handler, call->args, n | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_DECREF(handler);
+    PyObject *result = call_held(handler, call->args, n);
     Py_XDECREF(result);
     return result != NULL;
+}
+
+/* ---- handlers that go on ---- */
+
+/* Whether what comes next waits until the handler is done: unless this is the last event, or the
+ * user wants it otherwise. Asked once for each call, since the handler may be replaced meanwhile.
+ */
+static bool is_waited_for(struct ws_conn_object *conn, enum ws_handler_slot slot) {
+    return slot != WS_HANDLER_CLOSE && !ws_conn_type_server(conn)->concurrent[slot];
+}
+
+/* conn, the name of the event and whether it is waited for, in front of what the runner is called
+ * with. */
+static PyObject *call_runner(struct ws_conn_object *conn, enum ws_handler_slot slot, bool waits,
+                             const char *method, PyObject *tail) {
+    PyObject *runner = ws_conn_type_server(conn)->runner;
+    if (!runner) { /* the collector has taken the server apart */
+        PyErr_SetString(PyExc_RuntimeError, "the server is gone");
+        return NULL;
+    }
+    return PyObject_CallMethod(runner, method, "OsOO", (PyObject *)conn,
+                               ws_server_type_slot_name(slot), waits ? Py_True : Py_False, tail);
+}
+
+/* The run does not end before the handler has, and what comes next to conn waits. */
+static void go_on(struct ws_conn_object *conn, bool waits) {
+    ws_loop_keep(ws_server_loop(ws_conn_type_server(conn)->core));
+    if (waits) ws_conn_begin_busy(conn->core);
+}
+
+/* The task goes on. Steals it. */
+static bool watch(struct ws_conn_object *conn, enum ws_handler_slot slot, bool waits,
+                  PyObject *task) {
+    PyObject *none = call_runner(conn, slot, waits, "watch", task);
+    Py_DECREF(task);
+    if (none) go_on(conn, waits);
+    Py_XDECREF(none);
+    return none != NULL;
+}
+
+static bool refuse_task(enum ws_handler_slot slot, PyObject *coroutine) {
+    PyObject *none = PyObject_CallMethod(coroutine, "close", NULL);
+    Py_XDECREF(none);
+    if (none)
+        PyErr_Format(PyExc_RuntimeError, "on_%s is async, and the server does not run in asyncio",
+                     ws_server_type_slot_name(slot));
+    return false;
+}
+
+/* Takes what an async handler returned. False: it raised. */
+static bool start_task(struct ws_conn_object *conn, enum ws_handler_slot slot,
+                       PyObject *coroutine) {
+    const struct ws_eager *eager = &ws_conn_type_server(conn)->eager;
+    if (!eager->loop) return refuse_task(slot, coroutine);
+    bool waits = is_waited_for(conn, slot);
+    PyObject *context = ws_conn_type_context(conn, waits);
+    if (!context) return false;
+    PyObject *task = ws_eager_start(eager, coroutine, context);
+    Py_DECREF(context);
+    return task ? watch(conn, slot, waits, task) : !PyErr_Occurred();
+}
+
+static bool submit(struct ws_conn_object *conn, enum ws_handler_slot slot, PyObject *handler,
+                   PyObject *const *args, size_t n) {
+    PyObject *call = PyTuple_New((Py_ssize_t)n + 1);
+    if (!call) return false;
+    PyTuple_SET_ITEM(call, 0, Py_NewRef(handler));
+    for (size_t i = 0; i < n; i++) PyTuple_SET_ITEM(call, (Py_ssize_t)i + 1, Py_NewRef(args[i]));
+    bool waits = is_waited_for(conn, slot);
+    PyObject *none = call_runner(conn, slot, waits, "submit", call);
+    Py_DECREF(call);
+    if (none) go_on(conn, waits);
+    Py_XDECREF(none);
+    return none != NULL;
+}
+
+/* Calls the handler of an event, as its mode says. args has a free place in front; args[0] is conn.
+ * False: it raised, and its exception is set. */
+static bool call_slot(struct ws_conn_object *conn, enum ws_handler_slot slot, PyObject *handler,
+                      PyObject *const *args, size_t n) {
+    enum ws_handler_mode mode = ws_conn_type_server(conn)->modes[slot];
+    if (mode == WS_MODE_THREAD) return submit(conn, slot, handler, args, n);
+    PyObject *result = call_held(handler, args, n);
+    bool done = result && (mode != WS_MODE_TASK || start_task(conn, slot, result));
+    Py_XDECREF(result);
+    return done;
 }
 
 /* ---- exceptions ---- */
@@ -47,10 +138,12 @@ void ws_events_fail(struct ws_server_object *server, PyObject *exc) {
 }
 
 /* Takes the exception that is set. KeyboardInterrupt, SystemExit and their like end the run, and
- * NULL is returned; an Exception is given to the caller (new reference). */
+ * NULL is returned; any other is given to the caller (new reference). */
 static PyObject *take_exception(struct ws_server_object *server) {
     PyObject *exc = ws_errors_take();
-    if (exc && !PyErr_GivenExceptionMatches(exc, PyExc_Exception)) {
+    /* Something cancelled whose result was asked for does not end the program. */
+    if (exc && !PyErr_GivenExceptionMatches(exc, PyExc_Exception) &&
+        !PyErr_GivenExceptionMatches(exc, server->state->cancelled_error)) {
         ws_events_fail(server, exc);
         exc = NULL;
     }
@@ -113,9 +206,29 @@ static void drop_user(struct ws_conn *core) {
     Py_XDECREF(conn);
 }
 
+/* Not open yet: the pointer borrows the object, which takes itself out of it when it goes. */
+static void on_request(void *user, struct ws_conn *core) {
+    struct ws_server_object *server = user;
+    PyObject *handler = server->handlers[WS_HANDLER_REQUEST];
+    struct ws_conn_object *conn = handler ? ws_conn_type_make(server, core) : NULL;
+    if (conn) ws_conn_set_user(core, conn);
+    struct call call = {.args = {(PyObject *)conn}};
+    if (!handler) {
+        ws_conn_answer(core, 0, NULL, 0, 0);
+    } else if (!conn || !call_slot(conn, WS_HANDLER_REQUEST, handler, call.args, 1)) {
+        char text[WS_HANDSHAKE_ERROR_MAX];
+        size_t len = ws_handshake_error(text, 500, NULL, false);
+        if (conn) handle_exception(conn, WS_HANDLER_REQUEST);
+        else PyErr_Clear();
+        ws_conn_answer(core, 500, text, len, len);
+    }
+    Py_XDECREF((PyObject *)conn);
+}
+
 static void on_open(void *user, struct ws_conn *core) {
     struct ws_server_object *server = user;
-    struct ws_conn_object *conn = ws_conn_type_make(server, core);
+    struct ws_conn_object *conn = get_conn(core); /* of on_request */
+    if (!conn) conn = ws_conn_type_make(server, core);
     if (!conn) {
         PyErr_Clear();
         ws_conn_close(core, 1011, (struct ws_slice){"", 0}, WS_CLOSE_ERROR);
@@ -125,7 +238,8 @@ static void on_open(void *user, struct ws_conn *core) {
     PyObject *handler = server->handlers[WS_HANDLER_OPEN];
     if (handler) {
         struct call call = {.args = {(PyObject *)conn}};
-        if (!call_handler(handler, &call, 1)) handle_exception(conn, WS_HANDLER_OPEN);
+        if (!call_slot(conn, WS_HANDLER_OPEN, handler, call.args, 1))
+            handle_exception(conn, WS_HANDLER_OPEN);
     }
     Py_DECREF(conn);
 }
@@ -143,7 +257,8 @@ static void on_json(struct ws_conn_object *conn, const struct ws_message *messag
     PyObject *value = text ? ws_json_codec_load(ws_conn_type_server(conn), text) : NULL;
     struct call call = {.args = {(PyObject *)conn, value}};
     if (text && !value && !PyErr_Occurred()) refuse_message(conn, 1007, "this is not JSON");
-    else if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, WS_HANDLER_JSON);
+    else if (!value || !call_slot(conn, WS_HANDLER_JSON, handler, call.args, 2))
+        handle_exception(conn, WS_HANDLER_JSON);
     Py_DECREF(handler);
     Py_XDECREF(text);
     Py_XDECREF(value);
@@ -162,6 +277,15 @@ static void refuse_length(struct ws_conn_object *conn, const struct ws_packed *p
     handle_exception(conn, WS_HANDLER_PACKED);
 }
 
+static bool call_with_values(struct ws_conn_object *conn, const struct ws_packed *packed,
+                             PyObject *handler, const uint8_t *data, size_t len) {
+    struct ws_packed_arguments a;
+    if (ws_packed_arguments_init(&a, packed, conn, data, len) < 0) return false;
+    bool done = call_slot(conn, WS_HANDLER_PACKED, handler, a.args, a.n);
+    ws_packed_arguments_fini(&a);
+    return done;
+}
+
 /* A binary message where on_message has a format. */
 static void on_packed(struct ws_conn_object *conn, const struct ws_message *message) {
     struct ws_server_object *server = ws_conn_type_server(conn);
@@ -173,7 +297,7 @@ static void on_packed(struct ws_conn_object *conn, const struct ws_message *mess
         refuse_length(conn, &packed, message->len);
     } else {
         const uint8_t *data = ws_message_unmask(conn->core, message);
-        if (!ws_packed_call(&packed, handler, conn, data, message->len))
+        if (!call_with_values(conn, &packed, handler, data, message->len))
             handle_exception(conn, WS_HANDLER_PACKED);
     }
     Py_DECREF(packed.of);
@@ -185,7 +309,8 @@ static void on_plain(struct ws_conn_object *conn, const struct ws_message *messa
     PyObject *handler = ws_conn_type_server(conn)->handlers[WS_HANDLER_MESSAGE];
     PyObject *value = ws_convert_message(conn->core, message);
     struct call call = {.args = {(PyObject *)conn, value}};
-    if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, WS_HANDLER_MESSAGE);
+    if (!value || !call_slot(conn, WS_HANDLER_MESSAGE, handler, call.args, 2))
+        handle_exception(conn, WS_HANDLER_MESSAGE);
     Py_XDECREF(value);
 }
 
@@ -222,17 +347,60 @@ static void call_on_close(struct ws_conn_object *conn, const struct ws_close *cl
     PyObject *code = PyLong_FromLong(close->code);
     PyObject *reason = ws_convert_utf8(close->reason);
     struct call call = {.args = {(PyObject *)conn, code, reason}};
-    if (!code || !reason || !call_handler(handler, &call, 3)) {
+    if (!code || !reason || !call_slot(conn, WS_HANDLER_CLOSE, handler, call.args, 3)) {
         handle_exception(conn, WS_HANDLER_CLOSE);
     }
     Py_XDECREF(code);
     Py_XDECREF(reason);
 }
 
+/* Tells whoever waits for this connection: a method of what the runner keeps for it. */
+static void tell_side(struct ws_conn_object *conn, const char *method, PyObject *args) {
+    PyObject *side = Py_XNewRef(conn->side);
+    PyObject *function = side && args ? PyObject_GetAttrString(side, method) : NULL;
+    PyObject *result = function ? PyObject_CallObject(function, args) : NULL;
+    if (!result && PyErr_Occurred()) handle_exception(conn, WS_HANDLER_CLOSE);
+    Py_XDECREF(result);
+    Py_XDECREF(function);
+    Py_XDECREF(side);
+    Py_XDECREF(args);
+}
+
+static void tell_gone(struct ws_conn_object *conn, uint16_t code, struct ws_slice reason) {
+    if (!conn->side) return;
+    PyObject *text = ws_convert_utf8(reason);
+    tell_side(conn, "gone", text ? Py_BuildValue("(iN)", (int)code, text) : NULL);
+}
+
+static void on_gone(void *user, struct ws_conn *core, uint16_t code, struct ws_slice reason) {
+    (void)user;
+    struct ws_conn_object *conn = get_conn(core);
+    if (conn) tell_gone(conn, code, reason);
+    Py_XDECREF((PyObject *)conn);
+}
+
+static void on_drained(void *user, struct ws_conn *core) {
+    (void)user;
+    struct ws_conn_object *conn = get_conn(core);
+    if (conn && conn->side) tell_side(conn, "drained", PyTuple_New(0));
+    Py_XDECREF((PyObject *)conn);
+}
+
+static void on_ponged(void *user, struct ws_conn *core, struct ws_slice data, bool is_own) {
+    (void)user;
+    struct ws_conn_object *conn = get_conn(core);
+    if (conn && conn->side)
+        tell_side(
+            conn, "ponged",
+            Py_BuildValue("(y#O)", data.data, (Py_ssize_t)data.len, is_own ? Py_True : Py_False));
+    Py_XDECREF((PyObject *)conn);
+}
+
 static void on_close(void *user, struct ws_conn *core, const struct ws_close *close) {
     (void)user;
     struct ws_conn_object *conn = get_conn(core);
     if (!conn) return;
+    tell_gone(conn, close->code, close->reason);
     call_on_close(conn, close);
     drop_user(core);
     Py_DECREF(conn); /* last: conn holds the core's connection */
@@ -244,7 +412,8 @@ static void on_drain(void *user, struct ws_conn *core) {
     struct ws_conn_object *conn = handler ? get_conn(core) : NULL;
     if (!conn) return;
     struct call call = {.args = {(PyObject *)conn}};
-    if (!call_handler(handler, &call, 1)) handle_exception(conn, WS_HANDLER_DRAIN);
+    if (!call_slot(conn, WS_HANDLER_DRAIN, handler, call.args, 1))
+        handle_exception(conn, WS_HANDLER_DRAIN);
     Py_DECREF(conn);
 }
 
@@ -255,7 +424,7 @@ static void call_with_data(struct ws_server_object *server, enum ws_handler_slot
     if (!conn) return;
     PyObject *value = PyBytes_FromStringAndSize(data.data, (Py_ssize_t)data.len);
     struct call call = {.args = {(PyObject *)conn, value}};
-    if (!value || !call_handler(handler, &call, 2)) handle_exception(conn, slot);
+    if (!value || !call_slot(conn, slot, handler, call.args, 2)) handle_exception(conn, slot);
     Py_XDECREF(value);
     Py_DECREF(conn);
 }
@@ -275,7 +444,8 @@ static void on_call(void *user, void *object, bool called, bool done) {
         PyObject *exc = take_exception(server);
         PyObject *log = server->state->log_call_error;
         struct call call = {.args = {timer, exc}};
-        if (exc && !call_handler(log, &call, 2)) ws_errors_drop(log);
+        if (!exc) ws_timer_type_cancel(timer); /* to raise again would be to lose patience */
+        else if (!call_handler(log, &call, 2)) ws_errors_drop(log);
         Py_XDECREF(exc);
     }
     Py_DECREF(timer);
@@ -317,6 +487,18 @@ static void on_log(void *user, enum ws_log level, struct ws_slice line) {
     Py_DECREF(handler);
 }
 
+int ws_events_finish(struct ws_conn_object *conn, enum ws_handler_slot slot, bool waits,
+                     PyObject *exc) {
+    struct ws_server_object *server = ws_conn_type_server(conn);
+    if (exc != Py_None) {
+        ws_errors_give(Py_NewRef(exc));
+        handle_exception(conn, slot);
+    }
+    if (server->phase == WS_SERVER_ENDED) return 0;
+    ws_loop_let_go(ws_server_loop(server->core));
+    return waits ? ws_conn_end_busy(conn->core) : 0;
+}
+
 /* ---- memory ---- */
 
 /* Nobody sees these objects before their message is whole, so filling them in breaks no one's
@@ -343,10 +525,14 @@ void ws_events_forget(struct ws_server_object *server) {
 }
 
 const struct ws_handlers ws_events_handlers = {
+    .on_request = on_request,
     .on_open = on_open,
     .on_message = on_message,
     .on_close = on_close,
     .on_drain = on_drain,
+    .on_drained = on_drained,
+    .on_ponged = on_ponged,
+    .on_gone = on_gone,
     .on_ping = on_ping,
     .on_pong = on_pong,
     .on_call = on_call,

@@ -5,8 +5,6 @@
 #include "struct_type.h"
 #include "struct_values.h"
 
-#define FEW 16 /* values of a call that need no memory of their own */
-
 /* ---- outwards ---- */
 
 /* Straight into the frame; NULL with an exception set. */
@@ -52,27 +50,6 @@ bool ws_packed_fits(const struct ws_packed *packed, size_t len) {
     return packed->many ? len % size == 0 : len == size;
 }
 
-/* The values are the arguments: no tuple is made. */
-static bool call_with_values(PyObject *handler, struct ws_conn_object *conn,
-                             const struct ws_structfmt *f, const uint8_t *data) {
-    PyObject *few[2 + FEW]; /* the free place in front lets a bound method put its self there */
-    PyObject **args = f->n_values <= FEW ? few : PyMem_New(PyObject *, f->n_values + 2);
-    PyObject *result = NULL;
-    if (!args) {
-        PyErr_NoMemory();
-        return false;
-    }
-    args[1] = (PyObject *)conn;
-    if (ws_struct_values_unpack(f, data, args + 2) == 0) {
-        size_t n = (f->n_values + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET;
-        result = PyObject_Vectorcall(handler, args + 1, n, NULL);
-        for (size_t i = 0; i < f->n_values; i++) Py_DECREF(args[2 + i]);
-    }
-    if (args != few) PyMem_Free(args);
-    Py_XDECREF(result);
-    return result != NULL;
-}
-
 /* NULL with an exception set. */
 static PyObject *make_records(const struct ws_structfmt *f, const uint8_t *data, size_t len) {
     PyObject *list = PyList_New((Py_ssize_t)(len / f->size));
@@ -84,15 +61,27 @@ static PyObject *make_records(const struct ws_structfmt *f, const uint8_t *data,
     return list;
 }
 
-bool ws_packed_call(const struct ws_packed *packed, PyObject *handler, struct ws_conn_object *conn,
-                    const uint8_t *data, size_t len) {
+/* The values are the arguments: no tuple is made. */
+int ws_packed_arguments_init(struct ws_packed_arguments *a, const struct ws_packed *packed,
+                             struct ws_conn_object *conn, const uint8_t *data, size_t len) {
     const struct ws_structfmt *f = packed->format;
-    if (!packed->many) return call_with_values(handler, conn, f, data);
-    PyObject *records = make_records(f, data, len), *result = NULL;
-    PyObject *args[] = {NULL, (PyObject *)conn, records};
-    if (records)
-        result = PyObject_Vectorcall(handler, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    Py_XDECREF(records);
-    Py_XDECREF(result);
-    return result != NULL;
+    size_t n = packed->many ? 1 : f->n_values;
+    PyObject **places = n <= WS_PACKED_FEW ? a->few : PyMem_New(PyObject *, n + 2);
+    if (!places) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int err = 0;
+    places[1] = (PyObject *)conn;
+    if (!packed->many) err = ws_struct_values_unpack(f, data, places + 2);
+    else if (!(places[2] = make_records(f, data, len))) err = -1;
+    if (err < 0 && places != a->few) PyMem_Free(places);
+    a->args = places + 1;
+    a->n = n + 1;
+    return err;
+}
+
+void ws_packed_arguments_fini(struct ws_packed_arguments *a) {
+    for (size_t i = 1; i < a->n; i++) Py_DECREF(a->args[i]);
+    if (a->args != a->few + 1) PyMem_Free(a->args - 1);
 }

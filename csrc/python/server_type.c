@@ -1,14 +1,15 @@
-/* server_type.c: wspy._core.Server. Makes the core server, turns its loop and keeps the handlers;
- * calling them is events.c's work, checking options and arguments for people that of
- * wspy/server.py. */
+/* server_type.c: wspy._core.Server. Makes the core server and keeps the handlers; calling them is
+ * events.c's work, turning the loop that of run_methods.c, checking options and arguments for
+ * people that of wspy/server.py. */
 #include "server_type.h"
 
 #include "conn_type.h"
 #include "convert.h"
 #include "errors.h"
 #include "events.h"
-#include "struct_type.h"
 #include "guest_type.h"
+#include "run_methods.h"
+#include "struct_type.h"
 #include "timer_type.h"
 #include "topic_methods.h"
 
@@ -21,7 +22,7 @@ static const char *const slot_names[WS_HANDLER_COUNT] = {
     [WS_HANDLER_OPEN] = "open",   [WS_HANDLER_MESSAGE] = "message", [WS_HANDLER_PACKED] = "message",
     [WS_HANDLER_CLOSE] = "close", [WS_HANDLER_DRAIN] = "drain",     [WS_HANDLER_PING] = "ping",
     [WS_HANDLER_PONG] = "pong",   [WS_HANDLER_ERROR] = "error",     [WS_HANDLER_LOG] = "log",
-    [WS_HANDLER_JSON] = "json",
+    [WS_HANDLER_JSON] = "json",   [WS_HANDLER_REQUEST] = "request",
 };
 
 const char *ws_server_type_slot_name(enum ws_handler_slot slot) {
@@ -35,13 +36,11 @@ bool ws_server_type_has_core(const struct ws_server_object *self) {
     return self->core != NULL;
 }
 
-static bool is_new(const struct ws_server_object *self, const char *otherwise) {
+bool ws_server_type_is_new(const struct ws_server_object *self, const char *otherwise) {
     if (!ws_server_type_has_core(self)) return false;
     if (self->phase == WS_SERVER_NEW) return true;
     if (self->phase == WS_SERVER_BINDING) otherwise = "another thread is binding this Server";
-    if (self->phase == WS_SERVER_ABANDONED) {
-        otherwise = "this Server belongs to the parent process: make one in the child";
-    }
+    if (self->phase == WS_SERVER_ABANDONED) otherwise = WS_SERVER_OF_PARENT;
     PyErr_SetString(PyExc_RuntimeError, otherwise);
     return false;
 }
@@ -91,25 +90,41 @@ static int server_init(struct ws_server_object *self, PyObject *args, PyObject *
     return result;
 }
 
+/* A run in steps that nobody goes on with is garbage like all else: the connections that the core
+ * points to hold the server. */
+static int visit_conns(struct ws_server_object *self, visitproc visit, void *arg) {
+    struct ws_conn *core = NULL;
+    if (self->phase != WS_SERVER_EMBEDDED) return 0;
+    while ((core = ws_server_next(self->core, core, false)) != NULL)
+        Py_VISIT((PyObject *)ws_conn_get_user(core));
+    return 0;
+}
+
 static int server_traverse(struct ws_server_object *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->packed.of);
     for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_VISIT(self->handlers[i]);
+    Py_VISIT(self->runner);
     Py_VISIT(self->failure);
     Py_VISIT(self->json_dumps);
     Py_VISIT(self->json_loads);
     Py_VISIT(self->guests);
-    return ws_timer_type_visit_all(self, visit, arg);
+    int stopped = ws_eager_visit(&self->eager, visit, arg);
+    if (!stopped) stopped = visit_conns(self, visit, arg);
+    return stopped ? stopped : ws_timer_type_visit_all(self, visit, arg);
 }
 
 static int server_clear(struct ws_server_object *self) {
     for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_CLEAR(self->handlers[i]);
     Py_CLEAR(self->packed.of);
+    Py_CLEAR(self->runner);
+    ws_eager_clear(&self->eager);
     Py_CLEAR(self->failure);
     Py_CLEAR(self->json_dumps);
     Py_CLEAR(self->json_loads);
     Py_CLEAR(self->guests);
     ws_timer_type_drop_all(self);
+    if (self->phase == WS_SERVER_EMBEDDED) ws_events_forget(self);
     return 0;
 }
 
@@ -144,7 +159,7 @@ static PyObject *server_bind_tcp(struct ws_server_object *self, PyObject *args) 
     const char *host;
     int port;
     if (!PyArg_ParseTuple(args, "si:_bind_tcp", &host, &port) ||
-        !is_new(self, "the address is bound before run()")) {
+        !ws_server_type_is_new(self, "the address is bound before run()")) {
         return NULL;
     }
     if (port < 0 || port > UINT16_MAX) {
@@ -171,7 +186,7 @@ PyDoc_STRVAR(bind_unix_doc,
 static PyObject *server_bind_unix(struct ws_server_object *self, PyObject *args) {
     const char *path;
     if (!PyArg_ParseTuple(args, "y:_bind_unix", &path) ||
-        !is_new(self, "the address is bound before run()")) {
+        !ws_server_type_is_new(self, "the address is bound before run()")) {
         return NULL;
     }
     char why[256] = "";
@@ -192,7 +207,7 @@ static PyObject *server_page(struct ws_server_object *self, PyObject *args) {
     Py_ssize_t path_len, body_len, type_len, fields_len;
     if (!PyArg_ParseTuple(args, "s#y#s#s#:_page", &path, &path_len, &body, &body_len, &type,
                           &type_len, &fields, &fields_len) ||
-        !is_new(self, "pages are made before run()")) {
+        !ws_server_type_is_new(self, "pages are made before run()")) {
         return NULL;
     }
     int err = ws_server_page(self->core, (struct ws_slice){path, (size_t)path_len},
@@ -205,7 +220,7 @@ static PyObject *server_page(struct ws_server_object *self, PyObject *args) {
 }
 
 /* The slot of a handler's name, or -1 with ValueError set. */
-static int find_slot(const char *name) {
+int ws_server_type_find_slot(const char *name) {
     for (int i = 0; i < WS_HANDLER_COUNT; i++) {
         if (strcmp(name, slot_names[i]) == 0) return i;
     }
@@ -213,19 +228,26 @@ static int find_slot(const char *name) {
     return -1;
 }
 
-/* Pings and pongs are told only to those who have a handler for them. */
+/* Pings, pongs and requests are told only to those who have a handler for them. */
 static void want_control(const struct ws_server_object *self) {
     if (!self->core) return;
     ws_server_want(self->core, (self->handlers[WS_HANDLER_PING] ? WS_WANT_PING : 0) |
-                                   (self->handlers[WS_HANDLER_PONG] ? WS_WANT_PONG : 0));
+                                   (self->handlers[WS_HANDLER_PONG] ? WS_WANT_PONG : 0) |
+                                   (self->handlers[WS_HANDLER_REQUEST] ? WS_WANT_REQUEST : 0));
 }
 
 PyDoc_STRVAR(set_handler_doc,
-"_set_handler($self, name, handler, /)\n--\n\n"
-"Set what is called for an event: open(conn), message(conn, message), json(conn, obj),\n"
+"_set_handler($self, name, handler, mode=0, concurrent=False, /)\n--\n\n"
+"Set what is called for an event: request(conn), before it is open, behind which\n"
+"conn._answer() is due, at once or later; open(conn), message(conn, message), json(conn, obj),\n"
 "close(conn, code, reason), drain(conn), ping(conn, data), pong(conn, data),\n"
-"error(conn, exception), log(level, line); None: nothing. TypeError if it cannot be called,\n"
-"ValueError for another name. Mailbox: any thread may call it; it counts at once.");
+"error(conn, exception), log(level, line); None: nothing. mode: 0: a plain call, 1: what it returns\n"
+"is started as _set_eager() says, and its task if it goes on is given to the runner's\n"
+"watch(conn, name, waits, task); 2: the runner's submit(conn, name, waits, (handler, *args)) has it\n"
+"called. If it goes on, the run does not end, and unless it is concurrent or that of close what\n"
+"comes next for the connection waits, until _finish() is told; waits: whether it does. TypeError if\n"
+"it cannot be called, ValueError for another name. Mailbox: any thread may call it; it counts at\n"
+"once.");
 
 static bool is_callable(const char *name, PyObject *handler) {
     if (PyCallable_Check(handler)) return true;
@@ -234,22 +256,31 @@ static bool is_callable(const char *name, PyObject *handler) {
     return false;
 }
 
+static void set_slot(struct ws_server_object *self, enum ws_handler_slot slot, PyObject *handler,
+                     int mode, int concurrent) {
+    PyObject *old = self->handlers[slot];
+    self->handlers[slot] = handler == Py_None ? NULL : Py_NewRef(handler);
+    self->modes[slot] = (uint8_t)mode;
+    self->concurrent[slot] = concurrent != 0;
+    Py_XDECREF(old);
+}
+
 static PyObject *server_set_handler(struct ws_server_object *self, PyObject *args) {
     const char *name;
     PyObject *handler; /* borrowed */
-    if (!PyArg_ParseTuple(args, "sO:_set_handler", &name, &handler)) return NULL;
-    int slot = find_slot(name);
+    int mode = WS_MODE_PLAIN, concurrent = 0;
+    if (!PyArg_ParseTuple(args, "sO|ip:_set_handler", &name, &handler, &mode, &concurrent))
+        return NULL;
+    int slot = ws_server_type_find_slot(name);
     if (slot < 0) return NULL;
     if (handler != Py_None && !is_callable(name, handler)) return NULL;
-    PyObject *old = self->handlers[slot];
-    self->handlers[slot] = handler == Py_None ? NULL : Py_NewRef(handler);
+    set_slot(self, (enum ws_handler_slot)slot, handler, mode, concurrent);
     want_control(self);
-    Py_XDECREF(old);
     Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(set_packed_doc,
-"_set_packed($self, handler, format, many, raises, /)\n--\n\n"
+"_set_packed($self, handler, format, many, raises, mode=0, concurrent=False, /)\n--\n\n"
 "Set what is called for a binary message: handler(conn, *values), with the values of format, a\n"
 "Struct, or if many handler(conn, records), with a list of tuples. raises: a message of another\n"
 "length raises StructError for on_error, else it closes the connection with 1007. Mailbox: any\n"
@@ -257,20 +288,74 @@ PyDoc_STRVAR(set_packed_doc,
 
 static PyObject *server_set_packed(struct ws_server_object *self, PyObject *args) {
     PyObject *handler, *of; /* borrowed */
-    int many, raises;
-    if (!PyArg_ParseTuple(args, "OO!pp:_set_packed", &handler, self->state->struct_type, &of, &many,
-                          &raises))
+    int many, raises, mode = WS_MODE_PLAIN, concurrent = 0;
+    if (!PyArg_ParseTuple(args, "OO!pp|ip:_set_packed", &handler, self->state->struct_type, &of,
+                          &many, &raises, &mode, &concurrent))
         return NULL;
     const struct ws_structfmt *f = ws_struct_type_format((struct ws_struct_object *)of);
     if (!f || !is_callable("message", handler)) return NULL;
     if (f->n_values == 0 || (many && f->size == 0))
         return PyErr_Format(PyExc_ValueError, "format has no values to be called with");
-    struct ws_packed old = self->packed;
-    PyObject *old_handler = self->handlers[WS_HANDLER_PACKED];
+    struct ws_struct_object *old = self->packed.of;
     self->packed = (struct ws_packed){(struct ws_struct_object *)Py_NewRef(of), f, many, raises};
-    self->handlers[WS_HANDLER_PACKED] = Py_NewRef(handler);
-    Py_XDECREF(old.of);
-    Py_XDECREF(old_handler);
+    set_slot(self, WS_HANDLER_PACKED, handler, mode, concurrent);
+    Py_XDECREF(old);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(set_runner_doc,
+"_set_runner($self, runner, /)\n--\n\n"
+"What starts handlers that go on: see _set_handler. Its stopping() is called once step() sees that\n"
+"the server stops, its ended() when the run is over. Direct.");
+
+static PyObject *server_set_runner(struct ws_server_object *self, PyObject *runner) {
+    Py_XSETREF(self->runner, Py_NewRef(runner));
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(set_eager_doc,
+"_set_eager($self, loop, start, new_task, enter, leave, /)\n--\n\n"
+"Run in asyncio: in that loop, with tasks made by start(coroutine, loop, context), which gives the\n"
+"task, or None if it is done already, or raises; or if that is None, by new_task(coroutine, loop,\n"
+"context, callbacks), whose first step is taken between enter(loop, task) and leave(loop, task), and\n"
+"which is told by _suspend(yielded), _settle(result) or _fail(exception), which tells whether it was\n"
+"cancelled. loop None: no longer. Direct.");
+
+static void set_or_clear(PyObject **place, PyObject *value) {
+    Py_XSETREF(*place, value == Py_None ? NULL : Py_NewRef(value));
+}
+
+static PyObject *server_set_eager(struct ws_server_object *self, PyObject *args) {
+    PyObject *loop, *start, *new_task, *enter, *leave; /* borrowed */
+    if (!PyArg_ParseTuple(args, "OOOOO:_set_eager", &loop, &start, &new_task, &enter, &leave))
+        return NULL;
+    set_or_clear(&self->eager.start, start);
+    set_or_clear(&self->eager.new_task, new_task);
+    set_or_clear(&self->eager.enter, enter);
+    set_or_clear(&self->eager.leave, leave);
+    set_or_clear(&self->eager.loop, loop);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(finish_doc,
+"_finish($self, conn, name, waits, exc, /)\n--\n\n"
+"The handler of that event, which went on, is done: exc is what it raised, or None; waits is what\n"
+"the runner was told at its start. Direct, once for each.");
+
+static PyObject *server_finish(struct ws_server_object *self, PyObject *args) {
+    PyObject *conn, *exc; /* borrowed */
+    const char *name;
+    int waits;
+    if (!PyArg_ParseTuple(args, "O!spO:_finish", self->state->conn_type, &conn, &name, &waits,
+                          &exc))
+        return NULL;
+    int slot = ws_server_type_find_slot(name);
+    if (slot < 0) return NULL;
+    Py_INCREF(conn);
+    int err =
+        ws_events_finish((struct ws_conn_object *)conn, (enum ws_handler_slot)slot, waits, exc);
+    Py_DECREF(conn);
+    if (err < 0) return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
@@ -281,7 +366,7 @@ PyDoc_STRVAR(get_handler_doc,
 static PyObject *server_get_handler(struct ws_server_object *self, PyObject *args) {
     const char *name;
     if (!PyArg_ParseTuple(args, "s:_get_handler", &name)) return NULL;
-    int slot = find_slot(name);
+    int slot = ws_server_type_find_slot(name);
     if (slot < 0) return NULL;
     return Py_NewRef(self->handlers[slot] ? self->handlers[slot] : Py_None);
 }
@@ -299,69 +384,7 @@ static PyObject *server_set_log_level(struct ws_server_object *self, PyObject *a
     Py_RETURN_NONE;
 }
 
-/* ---- the run ---- */
-
-/* 0, or -1 with an exception set. */
-static int begin(struct ws_server_object *self, struct ws_loop *loop, int watch_fd,
-                 PyObject *begun) {
-    char why[256] = "cannot watch the wake-up descriptor";
-    int err = ws_loop_begin(loop, why);
-    if (err >= 0) {
-        self->strategy = ws_loop_strategy(loop);
-        if (watch_fd >= 0) err = ws_loop_watch(loop, watch_fd);
-    }
-    int errnum = errno;
-    if (err < 0) {
-        ws_errors_raise_why(err, errnum, why);
-        return -1;
-    }
-    PyObject *result = PyObject_CallNoArgs(begun);
-    Py_XDECREF(result);
-    return result ? 0 : -1;
-}
-
-/* One turn: everything without the GIL until there is something to call, then the calls. */
-static void turn(struct ws_server_object *self, struct ws_loop *loop) {
-    int work;
-    Py_BEGIN_ALLOW_THREADS
-    do {
-        work = ws_loop_io(loop);
-    } while (!work && !ws_loop_is_done(loop));
-    Py_END_ALLOW_THREADS
-    if (work) ws_loop_dispatch(loop);
-    if (PyErr_CheckSignals() < 0) ws_events_fail(self, ws_errors_take());
-}
-
-PyDoc_STRVAR(run_doc,
-"_run($self, watch_fd, begun, /)\n--\n\n"
-"Run the loop on this thread, which becomes the owner, until stop() and the end of every\n"
-"connection. watch_fd is a descriptor that ends a wait when it is readable, so that signal\n"
-"handlers run soon; -1: none. begun() is called once connections are taken. Raises what stopped\n"
-"the run, such as KeyboardInterrupt; OSError if it could not begin; RuntimeError the second\n"
-"time. Direct.");
-
-static PyObject *server_run(struct ws_server_object *self, PyObject *args) {
-    int watch_fd;
-    PyObject *begun; /* borrowed from args */
-    if (!PyArg_ParseTuple(args, "iO:_run", &watch_fd, &begun) ||
-        !is_new(self, "a Server runs once: make a new one")) {
-        return NULL;
-    }
-    struct ws_loop *loop = ws_server_loop(self->core);
-    self->phase = WS_SERVER_RUNNING;
-    Py_INCREF(self); /* whatever the handlers drop */
-    int err = begin(self, loop, watch_fd, begun);
-    while (err == 0 && !ws_loop_is_done(loop)) turn(self, loop);
-    self->phase = WS_SERVER_ENDED; /* before: what the end drops may run code that asks for calls */
-    ws_loop_end(loop);
-    PyObject *failure = self->failure;
-    self->failure = NULL;
-    if (failure) ws_errors_give(failure);
-    bool failed = err < 0 || failure;
-    Py_DECREF(self);
-    if (failed) return NULL;
-    Py_RETURN_NONE;
-}
+/* ---- the end ---- */
 
 PyDoc_STRVAR(stop_doc,
 "stop($self, /)\n--\n\n"
@@ -479,9 +502,16 @@ static PyMethodDef methods[] = {
     {"_page", (PyCFunction)server_page, METH_VARARGS, page_doc},
     {"_set_handler", (PyCFunction)server_set_handler, METH_VARARGS, set_handler_doc},
     {"_set_packed", (PyCFunction)server_set_packed, METH_VARARGS, set_packed_doc},
+    {"_set_runner", (PyCFunction)server_set_runner, METH_O, set_runner_doc},
+    {"_set_eager", (PyCFunction)server_set_eager, METH_VARARGS, set_eager_doc},
+    {"_finish", (PyCFunction)server_finish, METH_VARARGS, finish_doc},
     {"_get_handler", (PyCFunction)server_get_handler, METH_VARARGS, get_handler_doc},
     {"_set_log_level", (PyCFunction)server_set_log_level, METH_VARARGS, set_log_level_doc},
-    {"_run", (PyCFunction)server_run, METH_VARARGS, run_doc},
+    {"_run", (PyCFunction)ws_run_methods_run, METH_VARARGS, ws_run_methods_run_doc},
+    {"_embed", (PyCFunction)ws_run_methods_embed, METH_O, ws_run_methods_embed_doc},
+    {"_step", (PyCFunction)ws_run_methods_step, METH_O, ws_run_methods_step_doc},
+    {"_end", (PyCFunction)ws_run_methods_end, METH_NOARGS, ws_run_methods_end_doc},
+    {"_cut", (PyCFunction)ws_run_methods_cut, METH_NOARGS, ws_run_methods_cut_doc},
     {"stop", (PyCFunction)server_stop, METH_NOARGS, stop_doc},
     {"_abandon", (PyCFunction)server_abandon, METH_NOARGS, abandon_doc},
     FAST_KEYWORDS("publish", ws_topic_methods_publish),

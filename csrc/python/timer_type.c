@@ -179,7 +179,7 @@ PyObject *ws_timer_type_call_later(struct ws_server_object *self, PyObject *cons
 const char ws_timer_type_every_doc[] =
     "every($self, seconds, function, /, *args)\n--\n\n"
     "Call function(*args) on the loop's thread every so many seconds, until cancel(). A call that\n"
-    "is late does not put the next ones off; those it has missed are left out. An exception is\n"
+    "is late does not put the next ones off; those it has missed are left out. An Exception is\n"
     "logged and does not end it. Returns a Timer. ValueError unless above 0 and up to 1e9;\n"
     "otherwise as call_soon().\n\n"
     "Mailbox: any thread may call it.";
@@ -198,10 +198,15 @@ PyDoc_STRVAR(cancel_doc,
 "Mailbox: any thread may call it; on another than the loop's a call that is just due may\n"
 "still be made.");
 
-static PyObject *timer_cancel(struct ws_timer_object *self, PyObject *ignored) {
-    (void)ignored;
+void ws_timer_type_cancel(PyObject *object) {
+    struct ws_timer_object *self = (struct ws_timer_object *)object;
     self->cancelled = true;
     if (self->listed) ws_loop_cancel(ws_server_loop(self->server->core), self->call);
+}
+
+static PyObject *timer_cancel(PyObject *self, PyObject *ignored) {
+    (void)ignored;
+    ws_timer_type_cancel(self);
     Py_RETURN_NONE;
 }
 

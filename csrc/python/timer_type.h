@@ -15,6 +15,7 @@ extern const char ws_timer_type_call_soon_doc[], ws_timer_type_call_later_doc[],
 
 /* The core's on_call, with the timer as object. False: it raised, and its exception is set. */
 bool ws_timer_type_called(PyObject *timer, bool called, bool done);
+void ws_timer_type_cancel(PyObject *timer);
 /* For the server's traverse and clear. */
 int ws_timer_type_visit_all(struct ws_server_object *server, visitproc visit, void *arg);
 void ws_timer_type_drop_all(struct ws_server_object *server);
