@@ -16,8 +16,9 @@ from program import BENCH, BUILD, BenchError, build
 class Peer:
     """A server and the distributions it runs on, or the libraries it is linked with.
 
-    Its program for a benchmark is bench/servers/PROGRAM_KIND.py, or bench/servers/PROGRAM.c;
-    PROGRAM is the name unless it is given. WORDS follow those of the benchmark on its command line. MODULE is what has to be there to import; FOLDER is where
+    Its program for a benchmark is bench/servers/PROGRAM_KIND.py (PROGRAM_server.py where there is none
+    of that kind) or bench/servers/PROGRAM.c; PROGRAM is the name unless it is given. WORDS follow those
+    of the benchmark on its command line. MODULE is what has to be there to import; FOLDER is where
     it is looked for first.
     """
 
@@ -38,7 +39,8 @@ class Peer:
         program = self.program or self.name
         if self.is_c:
             return [str(BUILD / program), str(port)]
-        path = BENCH / "servers" / f"{program}_{kind}.py"
+        own, common = (BENCH / "servers" / f"{program}_{k}.py" for k in (kind, "server"))
+        path = own if own.exists() else common
         return [sys.executable, str(path), str(port), *words, *self.words]
 
     def environment(self) -> dict[str, str]:
@@ -53,6 +55,15 @@ PEERS = {
     for peer in (
         WSPY,
         Peer("wspy-lean", ("wspy",), program="wspy_lean", module="wspy"),
+        Peer("wspy-serve", ("wspy", "uvloop"), program="wspy_serve", module="wspy"),
+        Peer(
+            "wspy-inside",
+            ("wspy", "uvloop"),
+            program="wspy_plain",
+            module="wspy",
+            words=("uvloop",),
+        ),
+        Peer("wspy-run", ("wspy",), program="wspy_plain", module="wspy"),
         Peer("wspy-struct", ("wspy",), program="wspy_struct", module="wspy"),
         Peer("wspy-level-3", ("wspy",), program="wspy", module="wspy", words=("3",)),
         Peer("wspy-level-1", ("wspy",), program="wspy", module="wspy", words=("1",)),
@@ -60,6 +71,7 @@ PEERS = {
         Peer("picows", ("picows", "aiofastnet", "uvloop")),
         Peer("websockets", ("websockets", "uvloop")),
         Peer("aiohttp", ("aiohttp", "uvloop")),
+        Peer("uvicorn", ("uvicorn", "websockets", "httptools", "uvloop")),
         Peer("socketify", ("socketify",)),
     )
 }
