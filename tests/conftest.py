@@ -24,20 +24,29 @@ from wspy.thread import ServerThread
 
 # What is true of a server whatever turns its loop: first what a peer sees.
 ALSO_IN_ASYNCIO = {
+    "test_advisories",
     "test_backpressure",
+    "test_callbacks",
     "test_close",
+    "test_compression",
     "test_echo",
     "test_frames",
     "test_handshake",
     "test_hostile_close",
     "test_hostile_frames",
+    "test_hostile_handshake",
+    "test_hostile_resources",
     "test_hostile_utf8",
+    "test_json",
+    "test_keys",
     "test_large",
     "test_limits",
+    "test_packed",
     "test_publish",
     "test_stream",
     "test_thread_handlers",
     "test_thread_handlers_end",
+    "test_topics",
 }
 
 # What there is in asyncio only.
