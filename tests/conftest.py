@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,12 @@ ALSO_IN_ASYNCIO = {
 
 # What there is in asyncio only.
 ONLY_IN_ASYNCIO = {"test_async", "test_async_end"}
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests would be looked through by each gc.collect() of a test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
