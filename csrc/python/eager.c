@@ -22,24 +22,6 @@ void ws_eager_clear(struct ws_eager *e) {
     Py_CLEAR(e->leave);
 }
 
-/* What is set while we tidy up: it is NULL if none is. */
-static PyObject *put_aside(void) {
-    return PyErr_Occurred() ? ws_errors_take() : NULL;
-}
-
-static void put_back(PyObject *exc) {
-    if (exc) ws_errors_give(exc);
-}
-
-static PySendResult send_in(PyObject *context, PyObject *coroutine, PyObject **value) {
-    if (PyContext_Enter(context) < 0) return PYGEN_ERROR;
-    PySendResult sent = PyIter_Send(coroutine, Py_None, value);
-    PyObject *exc = put_aside();
-    if (PyContext_Exit(context) < 0) ws_errors_drop(context);
-    put_back(exc);
-    return sent;
-}
-
 static bool call(PyObject *function, const struct ws_eager *e, PyObject *task) {
     PyObject *args[] = {e->loop, task};
     PyObject *none = PyObject_Vectorcall(function, args, 2, NULL);
@@ -47,14 +29,16 @@ static bool call(PyObject *function, const struct ws_eager *e, PyObject *task) {
     return none != NULL;
 }
 
-/* With the task as the loop's current one. */
+/* In the context, with the task as the loop's current one. */
 static PySendResult step(const struct ws_eager *e, PyObject *task, PyObject *coroutine,
                          PyObject *context, PyObject **value) {
     if (!call(e->enter, e, task)) return PYGEN_ERROR;
-    PySendResult sent = send_in(context, coroutine, value);
-    PyObject *exc = put_aside();
+    bool is_inside = PyContext_Enter(context) == 0;
+    PySendResult sent = is_inside ? PyIter_Send(coroutine, Py_None, value) : PYGEN_ERROR;
+    PyObject *exc = sent == PYGEN_ERROR ? ws_errors_take() : NULL; /* while we tidy up */
+    if (is_inside && PyContext_Exit(context) < 0) ws_errors_drop(context);
     if (!call(e->leave, e, task)) ws_errors_drop(e->leave);
-    put_back(exc);
+    if (exc) ws_errors_give(exc);
     return sent;
 }
 
