@@ -191,9 +191,7 @@ class Inbox(Side):
     async def wait_room(self) -> None:
         """Until the output is under high_water or the connection is closed."""
         while self.of._await_drain():
-            future: asyncio.Future[None] = self.loop.create_future()
-            self.drains.append(future)
-            await future
+            await self.next_drain()
 
     # ---- how it ended ----
 

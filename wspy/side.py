@@ -88,9 +88,13 @@ class Side:
         if conn is None or not conn.is_open:
             raise self.end_error()
         if conn._await_drain():
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.drains.append(future)
-            await future
+            await self.next_drain()
+
+    def next_drain(self) -> asyncio.Future[None]:
+        """To be awaited behind ``_await_drain()``: the next ``drained()``."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.drains.append(future)
+        return future
 
     async def wait_closed(self) -> tuple[int, str]:
         """The code and the reason of on_close."""
