@@ -195,17 +195,18 @@ def test_a_step_after_the_end(server: wspy.Server) -> None:
             begin()
 
 
+def step_into(server: wspy.Server, errors: list[str]) -> None:
+    """A step where there may be none: what it raises."""
+    try:
+        server.step()
+    except RuntimeError as exc:
+        errors.append(str(exc))
+
+
 def test_a_step_on_another_thread(server: wspy.Server) -> None:
     errors: list[str] = []
-
-    def step() -> None:
-        try:
-            server.step()
-        except RuntimeError as exc:
-            errors.append(str(exc))
-
     server.fileno()
-    thread = threading.Thread(target=step)
+    thread = threading.Thread(target=step_into, args=(server, errors))
     thread.start()
     thread.join()
     assert errors == ["step() belongs to the thread that called fileno()"]
@@ -214,14 +215,7 @@ def test_a_step_on_another_thread(server: wspy.Server) -> None:
 
 def test_a_step_in_a_handler(server: wspy.Server) -> None:
     errors: list[str] = []
-
-    def step() -> None:
-        try:
-            server.step()
-        except RuntimeError as exc:
-            errors.append(str(exc))
-
-    server.call_soon(step)
+    server.call_soon(step_into, server, errors)
     server.fileno()
     turn(server, lambda: errors)
     assert errors == ["step() is called inside itself"]
