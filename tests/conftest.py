@@ -19,8 +19,8 @@ from server_process import ServerProcess, serve
 from support import STRATEGIES, Client, Connect
 
 import wspy
-from wspy.aio import LoopName
 from wspy.options import Strategy
+from wspy.serving import LoopName
 from wspy.thread import ServerThread
 
 # What is true of a server whatever turns its loop: first what a peer sees.
@@ -58,6 +58,11 @@ def pytest_collection_finish() -> None:
     """Thousands of tests would be looked through by each gc.collect() of a test."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # hypothesis asks who refers to what
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_real
 
 import wspy
-from wspy.aio import LoopName
 from wspy.options import Strategy
+from wspy.serving import LoopName
 
 LOOPS: tuple[LoopName, ...] = ("asyncio", "uvloop")
 

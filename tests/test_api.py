@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 
 import pytest
 from support import ROOT
@@ -57,6 +59,45 @@ def test_names_of_the_package() -> None:
         "unpack_from",
     }
     assert re.fullmatch(r"\d+\.\d+\.\d+", wspy.__version__)
+
+
+# A run without async handlers, which ends with what is no Exception.
+WITHOUT_ASYNCIO = """
+import sys
+import wspy
+
+server = wspy.Server(port=0)
+
+class Cancelled(BaseException):
+    pass
+
+@server.on_message(thread=True)
+def on_message(conn, message):
+    pass
+
+def stop():
+    raise Cancelled
+
+server.call_soon(stop)
+try:
+    server.run()
+except Cancelled:
+    pass
+else:
+    raise AssertionError("it was not raised")
+assert "asyncio" not in sys.modules
+assert wspy.aio.serve is sys.modules["wspy.aio"].serve
+assert "asyncio" in sys.modules
+try:
+    wspy.nothing
+except AttributeError as exc:
+    assert "'wspy'" in str(exc) and "'nothing'" in str(exc), exc
+"""
+
+
+def test_asyncio_is_imported_by_those_who_run_in_it() -> None:
+    """It takes as long to import as all of wspy."""
+    subprocess.run([sys.executable, "-c", WITHOUT_ASYNCIO], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from loops import Doors
 from support import Connect, get, text, wait, wait_until
 
 import wspy
-from wspy.aio import LoopName
 from wspy.runner import Runner
+from wspy.serving import LoopName
 
 # -- exceptions --
 

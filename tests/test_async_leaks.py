@@ -13,7 +13,7 @@ from conftest import Records
 from loops import closed, connect, run, until
 
 import wspy
-from wspy.aio import LoopName
+from wspy.serving import LoopName
 
 N_CONNECTIONS = 1000
 N_AT_ONCE = 100

@@ -17,7 +17,7 @@ from loops import closed, connect, no_unhandled, run, until
 from support import PING, PONG, TIMEOUT, Client, frame
 
 import wspy
-from wspy.aio import LoopName
+from wspy.serving import LoopName
 
 
 async def echo(conn: wspy.Connection, message: str | bytes) -> None:

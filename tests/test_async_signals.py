@@ -7,7 +7,7 @@ import signal
 import pytest
 from support import connect_when_up, finish, read_line, script
 
-from wspy.aio import LoopName
+from wspy.serving import LoopName
 
 RUN = """
 import asyncio, signal, sys

@@ -23,13 +23,13 @@ from wspy.aio import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
-    LoopName,
     ServerConnection,
     State,
     broadcast,
     serve,
 )
 from wspy.errors import Close
+from wspy.serving import LoopName
 
 
 async def echo(ws: ServerConnection) -> None:

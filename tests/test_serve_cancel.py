@@ -12,7 +12,8 @@ from loops import run
 from serving import serving
 from websockets.asyncio.client import ClientConnection
 
-from wspy.aio import ConnectionClosedOK, LoopName, ServerConnection
+from wspy.aio import ConnectionClosedOK, ServerConnection
+from wspy.serving import LoopName
 
 CANCELS = 10_000
 SHARE = CANCELS // 8  # of the ways to receive

@@ -15,7 +15,7 @@ from loops import run, soon
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from wspy.aio import LoopName
+from wspy.serving import LoopName
 
 THEIRS = """
 from websockets.asyncio.server import basic_auth, broadcast, serve

@@ -24,7 +24,6 @@ from websockets.asyncio.client import unix_connect
 import wspy
 from wspy.aio import (
     ConnectionClosedOK,
-    LoopName,
     Request,
     Response,
     ServerConnection,
@@ -33,6 +32,7 @@ from wspy.aio import (
     serve,
     unix_serve,
 )
+from wspy.serving import LoopName
 
 
 async def greet(ws: ServerConnection) -> None:

@@ -11,6 +11,11 @@ A program makes a ``Server``, gives it handlers and runs it::
     server.run()  # until Ctrl-C
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from . import frames, handshake
 from ._core import (
     POLLERR,
@@ -38,6 +43,11 @@ from .options import Compression
 from .protocol import Protocol
 from .server import Server
 from .thread import ServerThread
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from . import aio as aio
 
 __all__ = [
     "POLLERR",
@@ -71,3 +81,9 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "aio":  # imported where it is asked for: asyncio takes as long as all the rest
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

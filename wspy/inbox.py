@@ -191,7 +191,7 @@ class Inbox(Side):
     async def wait_room(self) -> None:
         """Until the output is under high_water or the connection is closed."""
         while self.of._await_drain():
-            await self.next_drain()
+            await self.next_drain(self.loop)
 
     # ---- how it ended ----
 

@@ -5,7 +5,6 @@ A server has one runner. Its methods are called by the extension, on the loop's 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import weakref
 from collections.abc import Awaitable, Callable, Generator
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .errors import ConnectionClosed
 from .pool import Pool, Work
 from .side import Side
-from .tasks import FIRST_STEP
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ._core import Connection
     from .handling import Handling
 
@@ -27,9 +27,6 @@ OUTSIDE = (
     "this can be awaited where the server runs in asyncio, with async handlers or serve(), and not on "
     "another thread"
 )
-
-# Seconds that cancelled handlers have once shutdown_timeout has passed.
-GRACE = 1
 
 
 class Outside:
@@ -69,10 +66,12 @@ class Runner:
 
     # ---- tasks ----
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The run is inside that loop from now on."""
+    def begin(
+        self, loop: asyncio.AbstractEventLoop, first_step: tuple[Callable[..., Any] | None, ...]
+    ) -> None:
+        """The run is inside that loop from now on, and tasks begin as ``tasks.FIRST_STEP`` says."""
         self.loop = loop
-        self.server._set_eager(loop, *FIRST_STEP)
+        self.server._set_eager(loop, *first_step)
 
     def watch(self, conn: Connection, name: str, waits: bool, task: asyncio.Task[object]) -> None:
         """The task of an async handler did not end with its first step."""
@@ -94,25 +93,6 @@ class Runner:
             if name != "close":
                 task.cancel()
         self.when_stopping()
-
-    async def wait(self) -> None:
-        """For the tasks that are left when the run is over: they had shutdown_timeout."""
-        left = self.tasks.keys() - self.refusing
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=GRACE)
-        for task in left & (self.tasks.keys() - self.refusing):  # another may have waited too
-            self.refusing.add(task)
-            conn, name = self.tasks[task]
-            coroutine: Any = task.get_coro()
-            logger.warning(
-                "on_%s of connection %d goes on behind the end of the server: %s was cancelled, and "
-                "did not end",
-                name,
-                conn.id,
-                getattr(coroutine, "__qualname__", coroutine),
-            )
 
     def _finish(
         self, conn: Connection, name: str, waits: bool, error: BaseException | None
@@ -179,17 +159,22 @@ class Runner:
 
     # ---- what can be awaited ----
 
-    def _is_here(self) -> bool:
-        """Whether this code runs in the server's asyncio loop, and not on a handler's thread."""
-        return self.loop is not None and asyncio._get_running_loop() is self.loop
+    def _here(self) -> asyncio.AbstractEventLoop | None:
+        """The server's asyncio loop, if this code runs in it, and not on a handler's thread."""
+        if self.loop is None:
+            return None
+        from asyncio import _get_running_loop  # here, not above: see serving.py
+
+        return self.loop if _get_running_loop() is self.loop else None
 
     def ping(self, conn: Connection, data: bytes | None) -> Awaitable[float]:
-        if self.loop is None or not self._is_here():
-            return Outside()
-        return self.side_of(conn).wait_pong(self.loop, data)
+        loop = self._here()
+        return Outside() if loop is None else self.side_of(conn).wait_pong(loop, data)
 
     def drain(self, conn: Connection) -> Awaitable[None]:
-        return self.side_of(conn).wait_drained() if self._is_here() else Outside()
+        loop = self._here()
+        return Outside() if loop is None else self.side_of(conn).wait_drained(loop)
 
     def wait_closed(self, conn: Connection) -> Awaitable[tuple[int, str]]:
-        return self.side_of(conn).wait_closed() if self._is_here() else Outside()
+        loop = self._here()
+        return Outside() if loop is None else self.side_of(conn).wait_closed(loop)

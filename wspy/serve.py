@@ -19,7 +19,7 @@ from .errors import ConnectionClosed
 from .handlers import check_calls
 from .inbox import Inbox, finish, put
 from .request import Request, Response, text_response
-from .runner import GRACE
+from .serving import GRACE
 
 if TYPE_CHECKING:
     from ._core import Connection

@@ -5,7 +5,6 @@ No code here runs for a message: that is C, in _core.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import operator
@@ -16,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from . import aio, jsons
+from . import jsons
 from .handlers import HANDLERS, TASK
 from .handling import (
     CloseHandler,
@@ -45,6 +44,8 @@ from .thread import ServerThread
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .serving import LoopName, Serving
 
 JSONDumps = Callable[[Any], str | bytes]
 JSONLoads = Callable[[str], Any]
@@ -135,7 +136,7 @@ class Server(Handling):
             if given[f"on_{name}"] is not None:
                 getattr(self, f"on_{name}")(given[f"on_{name}"])
         self._set_handler("log", logger.log)
-        self._serving: aio.Serving | None = None
+        self._serving: Serving | None = None
         self._bind(host, port, unix)
         _servers.add(self)
 
@@ -227,7 +228,7 @@ class Server(Handling):
 
     # -- running --
 
-    def run(self, *, loop: aio.LoopName | None = None) -> None:
+    def run(self, *, loop: LoopName | None = None) -> None:
         """Takes connections until ``stop()``, Ctrl-C or SIGTERM; then closes all with 1001.
 
         With async handlers it runs asyncio, on uvloop if that is installed; ``loop`` ("asyncio" or
@@ -288,7 +289,9 @@ class Server(Handling):
         """
         if self._serving is not None or self._runs_plainly:
             raise RuntimeError("a Server runs once: make a new one")
-        self._serving = aio.Serving(self)
+        from .serving import Serving
+
+        self._serving = Serving(self)
 
     async def wait_closed(self) -> None:
         """Until ``stop()`` was called and every connection and handler has ended.
@@ -309,19 +312,10 @@ class Server(Handling):
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        serving = self._serving
-        assert serving is not None
-        is_cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
-        if is_cancelled and self._runner.is_stopping:
-            serving.cut()  # somebody loses patience
-        self.stop()
-        try:
-            await self.wait_closed()
-        except asyncio.CancelledError:
-            serving.cut()
-            raise
+        assert self._serving is not None
+        await self._serving.leave(kind)
 
-    def start_in_thread(self, *, loop: aio.LoopName | None = None) -> ServerThread:
+    def start_in_thread(self, *, loop: LoopName | None = None) -> ServerThread:
         """Runs the server in a daemon thread, and returns when it takes connections.
 
         ``loop`` as for ``run()``.
@@ -341,7 +335,7 @@ class Server(Handling):
         self,
         watch_fd: int = -1,
         begun: Callable[[], object] = lambda: None,
-        loop: aio.LoopName | None = None,
+        loop: LoopName | None = None,
     ) -> None:
         """Runs on this thread; ``begun`` is called once connections are taken."""
 
@@ -358,7 +352,9 @@ class Server(Handling):
                 await self.wait_closed()
 
         if loop is not None or TASK in self._modes.values():
-            aio.run(main(), loop)
+            from .serving import run
+
+            run(main(), loop)
         else:
             self._set_log_level(logger.getEffectiveLevel())
             self._runs_plainly = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import ConnectionClosed
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ._core import Connection
 
 
@@ -83,23 +84,23 @@ class Side:
             self.conn._await_pongs(True)
         return future
 
-    async def wait_drained(self) -> None:
+    async def wait_drained(self, loop: asyncio.AbstractEventLoop) -> None:
         conn = self.conn
         if conn is None or not conn.is_open:
             raise self.end_error()
         if conn._await_drain():
-            await self.next_drain()
+            await self.next_drain(loop)
 
-    def next_drain(self) -> asyncio.Future[None]:
+    def next_drain(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         """To be awaited behind ``_await_drain()``: the next ``drained()``."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = loop.create_future()
         self.drains.append(future)
         return future
 
-    async def wait_closed(self) -> tuple[int, str]:
+    async def wait_closed(self, loop: asyncio.AbstractEventLoop) -> tuple[int, str]:
         """The code and the reason of on_close."""
         if self.end is None:
-            future: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[tuple[int, str]] = loop.create_future()
             self.closes.append(future)
             return await future
         return self.end

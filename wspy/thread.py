@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .aio import LoopName
     from .server import Server
+    from .serving import LoopName
 
 logger = logging.getLogger("wspy")
 

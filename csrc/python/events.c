@@ -137,13 +137,26 @@ void ws_events_fail(struct ws_server_object *server, PyObject *exc) {
     }
 }
 
+/* Whether it is asyncio's CancelledError, which is no Exception. Where nobody imported asyncio
+ * there is none, and wspy does not import it for that. */
+static bool is_cancelled(PyObject *exc) {
+    PyObject *name = PyUnicode_FromString("asyncio.exceptions");
+    PyObject *module = name ? PyImport_GetModule(name) : NULL;
+    PyObject *type = module ? PyObject_GetAttrString(module, "CancelledError") : NULL;
+    bool is = type && PyErr_GivenExceptionMatches(exc, type);
+    if (PyErr_Occurred()) ws_errors_drop(name);
+    Py_XDECREF(type);
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    return is;
+}
+
 /* Takes the exception that is set. KeyboardInterrupt, SystemExit and their like end the run, and
  * NULL is returned; any other is given to the caller (new reference). */
 static PyObject *take_exception(struct ws_server_object *server) {
     PyObject *exc = ws_errors_take();
     /* Something cancelled whose result was asked for does not end the program. */
-    if (exc && !PyErr_GivenExceptionMatches(exc, PyExc_Exception) &&
-        !PyErr_GivenExceptionMatches(exc, server->state->cancelled_error)) {
+    if (exc && !PyErr_GivenExceptionMatches(exc, PyExc_Exception) && !is_cancelled(exc)) {
         ws_events_fail(server, exc);
         exc = NULL;
     }

@@ -49,7 +49,6 @@ static const struct member members[] = {
     FOUND(log_handler_error, "wspy.errors", "log_handler_error"),
     FOUND(log_call_error, "wspy.errors", "log_call_error"),
     FOUND(log_guest_error, "wspy.errors", "log_guest_error"),
-    FOUND(cancelled_error, "asyncio", "CancelledError"),
     FOUND(headers_class, "wspy.headers", "Headers"),
     MADE(conn_type, ws_conn_type_new),
     MADE(stream_type, ws_stream_type_new),

@@ -33,7 +33,6 @@ struct ws_state {
     PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc) */
     PyObject *log_call_error;    /* wspy.errors.log_call_error(timer, exc) */
     PyObject *log_guest_error;   /* wspy.errors.log_guest_error(fd, callback, exc) */
-    PyObject *cancelled_error;   /* asyncio.CancelledError, which is no Exception */
     PyObject *headers_class;     /* wspy.headers.Headers(list of (name, value)) */
     PyObject *handshake_error;   /* wspy.errors.HandshakeError(status, detail, head_only) */
     PyObject *frame_error;       /* wspy.errors.FrameError(text) */
