@@ -218,6 +218,9 @@ static int watch(struct ws_loop *l, struct ws_conn *c, uint32_t events) {
 
 static void watch_conn(struct ws_loop *l, struct ws_conn *c) {
     uint32_t events = ws_conn_interest(c);
+    /* The lane is taken up in this tick, and until then nothing is read: it is not worth telling
+     * the poller twice. */
+    if (c->marks & WS_CONN_READY && ws_conn_lane(c)) events |= c->interest & WS_POLL_IN;
     /* That it is broken would be told in each wait, until a handler is done that may take long. */
     if (!events && c->broken && c->busy) events = UNWATCHED;
     if (c->state == WS_CONN_DEAD || events == c->interest) return;

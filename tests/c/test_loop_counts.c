@@ -117,8 +117,40 @@ static void test_counts_of_a_broadcast(void) {
     rig_stop(&r);
 }
 
+static void answer_and_go_on(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
+    struct ws_payload payload = {.data = m->data, .len = m->len};
+    (void)r;
+    CHECK_EQ(ws_conn_send(c, &payload), WS_SENT);
+    ws_conn_begin_busy(c);
+}
+
+/* A message that waits for the handler of the one before is not worth a word to the poller. */
+static void test_counts_behind_a_handler_that_goes_on(void) {
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    rig_init(&r, strategy);
+    r.quiet = true;
+    r.act = answer_and_go_on;
+    rig_open(&r, &p, &c, 1);
+    p.quiet = true;
+    for (int i = 1; i < 10; i++) {
+        counts = (struct counts){0};
+        peer_text(&p, "next");
+        peer_pump(&p);
+        rig_settle(&r);
+        CHECK_EQ(p.n_messages, i - 1 ? i - 1 : 1); /* the first found no handler */
+        if (i > 1) CHECK_EQ(ws_conn_end_busy(c), 0);
+        UNTIL(&r, p.n_messages == i);
+        CHECK_EQ(counts.controls, 0);
+    }
+    CHECK_EQ(ws_conn_end_busy(c), 0);
+    rig_stop(&r);
+}
+
 static void run_all(void) {
     RUN(test_counts_of_an_echo);
+    RUN(test_counts_behind_a_handler_that_goes_on);
     RUN(test_counts_of_a_broadcast);
 }
 
