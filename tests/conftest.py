@@ -51,7 +51,7 @@ ALSO_IN_ASYNCIO = {
 }
 
 # What there is in asyncio only.
-ONLY_IN_ASYNCIO = {"test_async", "test_async_end"}
+ONLY_IN_ASYNCIO = {"test_async", "test_async_end", "test_async_tasks"}
 
 
 def pytest_collection_finish() -> None:

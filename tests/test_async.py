@@ -314,10 +314,8 @@ def test_the_current_task(servers: Servers, connect: Connect) -> None:
     client.echo("a")
     client.echo("b")
     a, a_again, b, b_again = tasks
-    # Before 3.12 only asyncio's task in Python can be started like this.
-    kind = asyncio.Task if sys.version_info >= (3, 12) else getattr(asyncio.tasks, "_PyTask")  # noqa: B009
-    assert isinstance(a, kind)
-    assert isinstance(b, kind)
+    assert isinstance(a, asyncio.Task)
+    assert isinstance(b, asyncio.Task)
     assert asyncio.isfuture(a)
     assert a is a_again
     assert b is b_again

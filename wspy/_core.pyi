@@ -299,9 +299,10 @@ class Server:
         self,
         loop: object,
         start: Callable[..., object] | None,
-        new_task: Callable[..., object] | None,
-        enter: Callable[..., object] | None,
-        leave: Callable[..., object] | None,
+        blank_type: type | None,
+        fill: Callable[..., object] | None,
+        fail: Callable[..., object] | None,
+        current: dict[Any, Any] | None,
         /,
     ) -> None: ...
     def _finish(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ._core import Connection
     from .handling import Handling
+    from .tasks import FirstStep
 
 logger = logging.getLogger("wspy")
 
@@ -34,11 +35,6 @@ class Outside:
 
     def __await__(self) -> Generator[Any, None, Any]:
         raise RuntimeError(OUTSIDE)
-
-
-def _is_beside(name: str, waits: bool) -> bool:
-    """Whether a handler is concurrent: that of close, for which nothing waits, is the last one."""
-    return not waits and name != "close"
 
 
 class Runner:
@@ -66,9 +62,7 @@ class Runner:
 
     # ---- tasks ----
 
-    def begin(
-        self, loop: asyncio.AbstractEventLoop, first_step: tuple[Callable[..., Any] | None, ...]
-    ) -> None:
+    def begin(self, loop: asyncio.AbstractEventLoop, first_step: FirstStep) -> None:
         """The run is inside that loop from now on, and tasks begin as ``tasks.FIRST_STEP`` says."""
         self.loop = loop
         self.server._set_eager(loop, *first_step)
@@ -77,12 +71,14 @@ class Runner:
         """The task of an async handler did not end with its first step."""
         self.tasks[task] = (conn, name)
         self.side_of(conn)  # is told of the connection's end from now on
-        self._begin_beside(conn, name, waits)
+        if not waits:
+            self._begin_beside(conn, name)
         task.add_done_callback(partial(self._done, conn, name, waits))
 
     def _done(self, conn: Connection, name: str, waits: bool, task: asyncio.Task[object]) -> None:
         del self.tasks[task]
-        self.refusing.discard(task)
+        if self.refusing:
+            self.refusing.discard(task)
         self._finish(conn, name, waits, None if task.cancelled() else task.exception())
 
     def stopping(self) -> None:
@@ -98,21 +94,24 @@ class Runner:
         self, conn: Connection, name: str, waits: bool, error: BaseException | None
     ) -> None:
         """A handler that went on has ended."""
-        is_late = isinstance(error, ConnectionClosed) and (
-            not conn.is_open or self.side_of(conn).end is not None
-        )
-        if is_late and "error" not in self.server._modes:  # it is no failure of the handler
+        if error is not None and self._is_forgiven(conn, error):
             logger.info("on_%s of %r: %s", name, conn, error)
             error = None
         self.server._finish(conn, name, waits, error)
-        self._end_beside(conn, name, waits)
+        if not waits:
+            self._end_beside(conn, name)
+
+    def _is_forgiven(self, conn: Connection, error: BaseException) -> bool:
+        """Whether the end of the connection is all that the handler has raised, and nobody asked."""
+        is_late = not conn.is_open or self.side_of(conn).end is not None
+        return is_late and isinstance(error, ConnectionClosed) and "error" not in self.server._modes
 
     # ---- concurrent handlers ----
 
-    def _begin_beside(self, conn: Connection, name: str, waits: bool) -> None:
+    def _begin_beside(self, conn: Connection, name: str) -> None:
         """One more handler that nothing waits for. With max_queue of them reading pauses, or a peer
-        could fill the memory."""
-        if not _is_beside(name, waits):
+        could fill the memory. That of close is the last one."""
+        if name == "close":
             return
         side = self.side_of(conn)
         side.n_beside += 1
@@ -120,8 +119,8 @@ class Runner:
             side.is_crowded = True
             conn._hold(True)
 
-    def _end_beside(self, conn: Connection, name: str, waits: bool) -> None:
-        if not _is_beside(name, waits):
+    def _end_beside(self, conn: Connection, name: str) -> None:
+        if name == "close":
             return
         side = self.side_of(conn)
         side.n_beside -= 1
@@ -139,7 +138,8 @@ class Runner:
         context = conn._context if is_inside else conn._context.copy()
         self.pool.submit(Work(self.pool, conn, name, waits, call, context))
         side.is_entered |= is_inside
-        self._begin_beside(conn, name, waits)
+        if not waits:
+            self._begin_beside(conn, name)
 
     def _finish_work(self, work: Work) -> None:
         conn = work.conn
@@ -150,7 +150,7 @@ class Runner:
 
     def ended(self) -> None:
         """The run is over."""
-        self.server._set_eager(None, None, None, None, None)
+        self.server._set_eager(None, None, None, None, None, None)
         self.pool.end()
 
     def abandon(self) -> None:

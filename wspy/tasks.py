@@ -11,9 +11,12 @@ import sys
 from asyncio import tasks
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 _Function = Callable[..., Any] | None
+
+# How the extension starts a task: Server._set_eager() says it.
+FirstStep: TypeAlias = tuple[_Function, type | None, _Function, _Function, dict[Any, Any] | None]
 
 
 @contextmanager
@@ -48,76 +51,47 @@ if sys.version_info >= (3, 12):
                 del error, task  # its traceback has this frame
         return None
 
-    FIRST_STEP: tuple[_Function, _Function, _Function, _Function] = (_start, None, None, None)
+    FIRST_STEP: FirstStep = (_start, None, None, None, None)
 
 else:
-    from asyncio import futures
 
-    class _EagerTask(tasks._PyTask):  # type: ignore[name-defined,misc]
-        """asyncio's task in Python, as of 3.10 and 3.11, which change no more; but that the
-        extension takes its first step, and the rest of it is made when it is needed."""
+    class _Task(asyncio.Task[Any]):
+        """That of an async handler."""
 
-        _must_cancel = False
-        _fut_waiter = None
-        _num_cancels_requested = 0
-        _name = "wspy handler"
-        # A task that ends here is ended whatever its state says: asyncio's would look for that.
-        __del__ = bool
+    class _BlankTask(_Task):
+        """One that takes its first step. It is the next coroutine's when this one ends, unless
+        somebody has it do something: then it becomes a task in earnest. See eager.c."""
 
-        def __init__(
-            self,
-            coroutine: Coroutine[Any, Any, object],
-            loop: asyncio.AbstractEventLoop,
-            context: contextvars.Context,
-            callbacks: list[Any],
-        ) -> None:
-            self._coro = coroutine
-            self._loop = loop
-            self._context = context
-            self._callbacks = callbacks
+        def __init__(self, loop: asyncio.AbstractEventLoop, begun: Any) -> None:
+            object.__setattr__(self, "_made_of", (loop, begun))
 
-        def _settle(self, result: object) -> None:
-            """It has returned that."""
-            if self._must_cancel:
-                futures._PyFuture.cancel(self)  # type: ignore[attr-defined]
-            else:
-                futures._PyFuture.set_result(self, result)  # type: ignore[attr-defined]
+        def __getattribute__(self, name: str) -> Any:
+            _fill(self)
+            return getattr(self, name)
 
-        def _fail(self, error: BaseException) -> bool:
-            """It has raised that. Whether it was cancelled; else the extension raises it."""
-            if isinstance(error, asyncio.CancelledError):
-                futures._PyFuture.cancel(self)  # type: ignore[attr-defined]
-                return True
-            futures._PyFuture.set_exception(self, error)  # type: ignore[attr-defined]
-            self._Future__log_traceback = False
-            return False
+        def __setattr__(self, name: str, value: object) -> None:
+            _fill(self)
+            setattr(self, name, value)
 
-        def _suspend(self, waits_for: object) -> None:
-            """What asyncio does with what was yielded, and for a task that has cancelled itself."""
-            self.__class__ = _SuspendedTask
-            self._coro = _Yielded(self, self._coro, waits_for)  # type: ignore[assignment]
-            is_cancelled, self._must_cancel = self._must_cancel, False
-            tasks._register_task(self)
-            self._context.run(self._Task__step)
-            if is_cancelled and not (self._fut_waiter and self._fut_waiter.cancel()):
-                self._must_cancel = True
+        def __delattr__(self, name: str) -> None:
+            _fill(self)
+            delattr(self, name)
 
-    class _SuspendedTask(_EagerTask):
-        __del__ = tasks._PyTask.__del__  # type: ignore[attr-defined]
+    def _fill(task: _Task) -> None:
+        loop, begun = object.__getattribute__(task, "_made_of")
+        object.__setattr__(task, "__class__", _Task)
+        _Task.__init__(task, begun, loop=loop, name="wspy handler")
 
-    class _Yielded:
-        """The coroutine for one step: what it has yielded already."""
+    def _fail(task: _Task, error: BaseException) -> BaseException:
+        """What it raises for who waits for it. The server is told of it anyway."""
+        task.add_done_callback(_look)
+        if isinstance(error, Exception | asyncio.CancelledError):
+            return error
+        return asyncio.CancelledError()  # the loop would end with it a second time
 
-        def __init__(self, task: Any, coroutine: Any, waits_for: object) -> None:
-            self.task, self.coroutine, self.waits_for = task, coroutine, waits_for
+    def _look(task: asyncio.Task[Any]) -> None:
+        """asyncio need not log its exception."""
+        if not task.cancelled():
+            task.exception()
 
-        def send(self, _: object) -> object:
-            self.task._coro = self.coroutine
-            return self.waits_for
-
-    FIRST_STEP: tuple[_Function, _Function, _Function, _Function] = (
-        None,
-        _EagerTask,
-        tasks._enter_task,
-        tasks._leave_task,
-    )
+    FIRST_STEP = (None, _BlankTask, _fill, _fail, tasks._current_tasks)  # type: ignore[attr-defined]

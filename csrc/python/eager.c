@@ -1,94 +1,177 @@
-/* eager.c: the first step of a task. See eager.h. */
+/* eager.c: the first step of a task. See eager.h.
+ *
+ * Most coroutines end with their first step, and nobody asks for the task that they were. So one
+ * task is the current one of all of them, in turns. It stays blank until somebody has it do
+ * something, or its coroutine goes on: then it becomes that one's for good, and the next step gets
+ * another. */
 #include "eager.h"
 
+#include "begun_type.h"
 #include "errors.h"
 
 #include <stdbool.h>
 
+static void drop_blank(struct ws_blank *blank) {
+    Py_CLEAR(blank->task);
+    Py_CLEAR(blank->begun);
+}
+
 int ws_eager_visit(const struct ws_eager *e, visitproc visit, void *arg) {
     Py_VISIT(e->loop);
     Py_VISIT(e->start);
-    Py_VISIT(e->new_task);
-    Py_VISIT(e->enter);
-    Py_VISIT(e->leave);
+    Py_VISIT(e->blank_type);
+    Py_VISIT(e->fill);
+    Py_VISIT(e->fail);
+    Py_VISIT(e->current);
+    Py_VISIT(e->spare.task);
+    Py_VISIT(e->spare.begun);
     return 0;
 }
 
 void ws_eager_clear(struct ws_eager *e) {
     Py_CLEAR(e->loop);
     Py_CLEAR(e->start);
-    Py_CLEAR(e->new_task);
-    Py_CLEAR(e->enter);
-    Py_CLEAR(e->leave);
+    Py_CLEAR(e->blank_type);
+    Py_CLEAR(e->fill);
+    Py_CLEAR(e->fail);
+    Py_CLEAR(e->current);
+    drop_blank(&e->spare);
 }
 
-static bool call(PyObject *function, const struct ws_eager *e, PyObject *task) {
-    PyObject *args[] = {e->loop, task};
-    PyObject *none = PyObject_Vectorcall(function, args, 2, NULL);
+int ws_eager_set(struct ws_eager *e, PyObject *args) {
+    PyObject *loop, *start, *blank_type, *fill, *fail, *current; /* borrowed */
+    if (!PyArg_ParseTuple(args, "OOOOOO:_set_eager", &loop, &start, &blank_type, &fill, &fail,
+                          &current))
+        return -1;
+    ws_eager_clear(e);
+    if (loop == Py_None) return 0;
+    e->loop = Py_NewRef(loop);
+    e->start = start == Py_None ? NULL : Py_NewRef(start);
+    e->blank_type = Py_NewRef(blank_type);
+    e->fill = Py_NewRef(fill);
+    e->fail = Py_NewRef(fail);
+    e->current = Py_NewRef(current);
+    return 0;
+}
+
+/* ---- blank tasks ---- */
+
+static bool make_blank(const struct ws_eager *e, struct ws_blank *blank) {
+    blank->begun = ws_begun_type_make(e->state);
+    if (!blank->begun) return false;
+    PyObject *args[] = {e->loop, blank->begun};
+    blank->task = PyObject_Vectorcall(e->blank_type, args, 2, NULL);
+    if (!blank->task) drop_blank(blank);
+    return blank->task != NULL;
+}
+
+static bool has_weakrefs(PyObject *object) {
+    PyObject **list = PyObject_GET_WEAKREFS_LISTPTR(object);
+    return *list != NULL;
+}
+
+static bool is_blank(const struct ws_eager *e, PyObject *task) {
+    return Py_TYPE(task) == (PyTypeObject *)e->blank_type;
+}
+
+/* Whether nobody can tell the task from a new one. */
+static bool is_as_new(const struct ws_eager *e, PyObject *task) {
+    return is_blank(e, task) && Py_REFCNT(task) == 1 && !has_weakrefs(task);
+}
+
+/* Keeps it for the next step, if there is none. */
+static void spare(struct ws_eager *e, struct ws_blank *blank) {
+    if (e->spare.task) return;
+    ws_begun_type_set(blank->begun, NULL, NULL);
+    e->spare = *blank;
+    *blank = (struct ws_blank){NULL, NULL};
+}
+
+/* Makes it the task of its coroutine, if it is not yet. False: it raised. */
+static bool fill(const struct ws_eager *e, PyObject *task) {
+    if (!is_blank(e, task)) return true;
+    PyObject *none = PyObject_CallOneArg(e->fill, task);
     Py_XDECREF(none);
     return none != NULL;
 }
 
-/* In the context, with the task as the loop's current one. */
-static PySendResult step(const struct ws_eager *e, PyObject *task, PyObject *coroutine,
-                         PyObject *context, PyObject **value) {
-    if (!call(e->enter, e, task)) return PYGEN_ERROR;
-    bool is_inside = PyContext_Enter(context) == 0;
-    PySendResult sent = is_inside ? PyIter_Send(coroutine, Py_None, value) : PYGEN_ERROR;
+/* ---- the step ---- */
+
+static bool enter(const struct ws_eager *e, PyObject *task) {
+    PyObject *current = PyDict_SetDefault(e->current, e->loop, task); /* borrowed */
+    if (current && current != task)
+        PyErr_Format(PyExc_RuntimeError, "an async handler cannot be called in a step of %R",
+                     current);
+    return current == task;
+}
+
+/* With the task as the loop's current one. */
+static PySendResult step(const struct ws_eager *e, const struct ws_blank *blank, PyObject **value) {
+    if (!enter(e, blank->task)) return PYGEN_ERROR;
+    PySendResult sent = ws_begun_type_step(blank->begun, value);
     PyObject *exc = sent == PYGEN_ERROR ? ws_errors_take() : NULL; /* while we tidy up */
-    if (is_inside && PyContext_Exit(context) < 0) ws_errors_drop(context);
-    if (!call(e->leave, e, task)) ws_errors_drop(e->leave);
+    if (PyDict_DelItem(e->current, e->loop) < 0) ws_errors_drop(e->loop);
     if (exc) ws_errors_give(exc);
     return sent;
 }
 
-/* The coroutine has returned value. Most tasks nobody has asked for: there is no need to set it. */
-static void settle(PyObject *task, PyObject *callbacks, PyObject *value) {
-    if (Py_REFCNT(task) == 1 && PyList_GET_SIZE(callbacks) == 0) return;
-    PyObject *none = PyObject_CallMethod(task, "_settle", "O", value);
-    if (!none) ws_errors_drop(task);
-    Py_XDECREF(none);
+/* The coroutine has raised exc, and somebody has the task: what that raises (new reference). */
+static PyObject *fail(const struct ws_eager *e, PyObject *task, PyObject *exc) {
+    PyObject *args[] = {task, exc};
+    PyObject *raises = PyObject_Vectorcall(e->fail, args, 2, NULL);
+    if (raises) return raises;
+    ws_errors_drop(task);
+    return Py_NewRef(exc);
 }
 
-/* It has raised what is set; that is forgiven if it was cancelled. */
-static void fail(PyObject *task) {
-    PyObject *exc = ws_errors_take();
-    PyObject *is_cancelled = PyObject_CallMethod(task, "_fail", "O", exc);
-    if (!is_cancelled) ws_errors_drop(task);
-    if (is_cancelled == Py_True) Py_DECREF(exc);
-    else ws_errors_give(exc);
-    Py_XDECREF(is_cancelled);
+/* The first step came to value, which it steals, and the task is to be told. Whether it goes on; if
+ * not, what it raised is set. */
+static bool come_to(const struct ws_eager *e, const struct ws_blank *blank, PySendResult sent,
+                    PyObject *value) {
+    PyObject *exc = sent == PYGEN_ERROR ? ws_errors_take() : NULL;
+    if (!fill(e, blank->task)) {
+        Py_XDECREF(value);
+        if (exc) ws_errors_drop(blank->task);
+    } else {
+        if (exc) value = fail(e, blank->task, exc);
+        ws_begun_type_came_to(blank->begun, sent, value);
+    }
+    if (exc) ws_errors_give(exc);
+    return sent == PYGEN_NEXT && !PyErr_Occurred();
 }
 
-/* It waits for what it has yielded. Whether that went well; else it raised. */
-static bool suspend(PyObject *task, PyObject *value) {
-    PyObject *none = PyObject_CallMethod(task, "_suspend", "O", value);
-    Py_XDECREF(none);
-    return none != NULL;
+/* Nobody need be told of a cancelled handler. */
+static void forgive(void) {
+    PyObject *exc = PyErr_Occurred() ? ws_errors_take() : NULL;
+    if (exc && !ws_errors_is_cancelled(exc)) ws_errors_give(exc);
+    else Py_XDECREF(exc);
 }
 
-static bool goes_on(const struct ws_eager *e, PyObject *task, PyObject *callbacks,
-                    PyObject *coroutine, PyObject *context) {
-    PyObject *value = NULL;
-    PySendResult sent = step(e, task, coroutine, context, &value);
-    if (sent == PYGEN_RETURN) settle(task, callbacks, value);
-    else if (sent == PYGEN_ERROR) fail(task);
-    bool waits = sent == PYGEN_NEXT && suspend(task, value);
-    Py_XDECREF(value);
-    return waits;
+static PyObject *start_blank(struct ws_eager *e, struct ws_blank *blank) {
+    PyObject *value = NULL, *task = NULL;
+    PySendResult sent = step(e, blank, &value);
+    if (sent != PYGEN_NEXT && is_as_new(e, blank->task)) {
+        Py_XDECREF(value);
+        spare(e, blank);
+    } else if (come_to(e, blank, sent, value)) {
+        task = Py_NewRef(blank->task);
+    }
+    forgive();
+    return task;
 }
 
-PyObject *ws_eager_start(const struct ws_eager *e, PyObject *coroutine, PyObject *context) {
-    PyObject *args[] = {coroutine, e->loop, context, NULL};
-    PyObject *task;
+PyObject *ws_eager_start(struct ws_eager *e, PyObject *coroutine, PyObject *context) {
     if (e->start) {
-        task = PyObject_Vectorcall(e->start, args, 3, NULL);
+        PyObject *args[] = {coroutine, e->loop, context};
+        PyObject *task = PyObject_Vectorcall(e->start, args, 3, NULL);
         if (task == Py_None) Py_CLEAR(task);
         return task;
     }
-    PyObject *callbacks = args[3] = PyList_New(0);
-    task = callbacks ? PyObject_Vectorcall(e->new_task, args, 4, NULL) : NULL;
-    if (task && !goes_on(e, task, callbacks, coroutine, context)) Py_CLEAR(task);
-    Py_XDECREF(callbacks);
+    struct ws_blank blank = e->spare;
+    e->spare = (struct ws_blank){NULL, NULL}; /* for a step inside this one there is another */
+    if (!blank.task && !make_blank(e, &blank)) return NULL;
+    ws_begun_type_set(blank.begun, coroutine, context);
+    PyObject *task = start_blank(e, &blank);
+    drop_blank(&blank);
     return task;
 }

@@ -5,18 +5,29 @@
 
 #include "state.h"
 
+/* A task that is nothing yet, and the Begun that will be its coroutine. */
+struct ws_blank {
+    PyObject *task, *begun;
+};
+
 /* All owned; loop NULL: the server does not run in asyncio. */
 struct ws_eager {
+    const struct ws_state *state; /* borrowed */
     PyObject *loop;
-    PyObject *start;    /* (coroutine, loop, context): the task if it goes on, else None; or: */
-    PyObject *new_task; /* (coroutine, loop, context, callbacks): one whose step is to be taken */
-    PyObject *enter, *leave; /* (loop, task): around that step */
+    PyObject *start;       /* (coroutine, loop, context): the task if it goes on, else None; or: */
+    PyObject *blank_type;  /* (loop, begun): a task */
+    PyObject *fill;        /* (task): what a blank one is from now on is another type */
+    PyObject *fail;        /* (task, exception): what it raises, to which its first step came */
+    PyObject *current;     /* a dict, which has the task of a loop while it takes a step */
+    struct ws_blank spare; /* for the next step; or NULLs */
 };
 
 int ws_eager_visit(const struct ws_eager *e, visitproc visit, void *arg);
 void ws_eager_clear(struct ws_eager *e);
+/* The arguments of _set_eager(). 0, or -1 with an exception set. */
+int ws_eager_set(struct ws_eager *e, PyObject *args);
 /* The task, if it goes on (new reference). NULL: it is done, and what it raised is set, but for
  * CancelledError. */
-PyObject *ws_eager_start(const struct ws_eager *e, PyObject *coroutine, PyObject *context);
+PyObject *ws_eager_start(struct ws_eager *e, PyObject *coroutine, PyObject *context);
 
 #endif

@@ -32,6 +32,18 @@ void ws_errors_drop(PyObject *where) {
     PyErr_WriteUnraisable(where);
 }
 
+bool ws_errors_is_cancelled(PyObject *exc) {
+    PyObject *name = PyUnicode_FromString("asyncio.exceptions");
+    PyObject *module = name ? PyImport_GetModule(name) : NULL;
+    PyObject *type = module ? PyObject_GetAttrString(module, "CancelledError") : NULL;
+    bool is = type && PyErr_GivenExceptionMatches(exc, type);
+    if (PyErr_Occurred()) ws_errors_drop(name);
+    Py_XDECREF(type);
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    return is;
+}
+
 void ws_errors_raise(int err) {
     if (err == WS_ERR_MEMORY) {
         PyErr_NoMemory();

@@ -5,6 +5,8 @@
 
 #include "state.h"
 
+#include <stdbool.h>
+
 /* The exception that is set, as an instance with its traceback (new reference). None is set
  * afterwards. */
 PyObject *ws_errors_take(void);
@@ -13,6 +15,10 @@ void ws_errors_give(PyObject *exc);
 /* Reports an exception that cannot go anywhere else to sys.unraisablehook; `where` names the
  * place. */
 void ws_errors_drop(PyObject *where);
+
+/* Whether it is asyncio's CancelledError, which is no Exception. Where nobody imported asyncio
+ * there is none, and wspy does not import it for that. */
+bool ws_errors_is_cancelled(PyObject *exc);
 
 /* Sets MemoryError for WS_ERR_MEMORY, else RuntimeError with the core's words. */
 void ws_errors_raise(int err);

@@ -86,7 +86,7 @@ static bool refuse_task(enum ws_handler_slot slot, PyObject *coroutine) {
 /* Takes what an async handler returned. False: it raised. */
 static bool start_task(struct ws_conn_object *conn, enum ws_handler_slot slot,
                        PyObject *coroutine) {
-    const struct ws_eager *eager = &ws_conn_type_server(conn)->eager;
+    struct ws_eager *eager = &ws_conn_type_server(conn)->eager;
     if (!eager->loop) return refuse_task(slot, coroutine);
     bool waits = is_waited_for(conn, slot);
     PyObject *context = ws_conn_type_context(conn, waits);
@@ -137,26 +137,12 @@ void ws_events_fail(struct ws_server_object *server, PyObject *exc) {
     }
 }
 
-/* Whether it is asyncio's CancelledError, which is no Exception. Where nobody imported asyncio
- * there is none, and wspy does not import it for that. */
-static bool is_cancelled(PyObject *exc) {
-    PyObject *name = PyUnicode_FromString("asyncio.exceptions");
-    PyObject *module = name ? PyImport_GetModule(name) : NULL;
-    PyObject *type = module ? PyObject_GetAttrString(module, "CancelledError") : NULL;
-    bool is = type && PyErr_GivenExceptionMatches(exc, type);
-    if (PyErr_Occurred()) ws_errors_drop(name);
-    Py_XDECREF(type);
-    Py_XDECREF(module);
-    Py_XDECREF(name);
-    return is;
-}
-
 /* Takes the exception that is set. KeyboardInterrupt, SystemExit and their like end the run, and
  * NULL is returned; any other is given to the caller (new reference). */
 static PyObject *take_exception(struct ws_server_object *server) {
     PyObject *exc = ws_errors_take();
     /* Something cancelled whose result was asked for does not end the program. */
-    if (exc && !PyErr_GivenExceptionMatches(exc, PyExc_Exception) && !is_cancelled(exc)) {
+    if (exc && !PyErr_GivenExceptionMatches(exc, PyExc_Exception) && !ws_errors_is_cancelled(exc)) {
         ws_events_fail(server, exc);
         exc = NULL;
     }

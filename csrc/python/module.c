@@ -1,4 +1,5 @@
 /* module.c: the module wspy._core: its state, and its making in the phases of PEP 489. */
+#include "begun_type.h"
 #include "conn_type.h"
 #include "frames_functions.h"
 #include "handshake_functions.h"
@@ -54,6 +55,7 @@ static const struct member members[] = {
     MADE(stream_type, ws_stream_type_new),
     MADE(timer_type, ws_timer_type_new),
     HIDDEN(guest_type, ws_guest_type_new),
+    HIDDEN(begun_type, ws_begun_type_new),
     MADE(server_type, ws_server_type_new),
     MADE(poller_type, ws_poller_type_new),
     FOUND(struct_error, "wspy.errors", "StructError"),

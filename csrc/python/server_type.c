@@ -144,7 +144,7 @@ static PyObject *server_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     (void)args;
     (void)kwargs;
     struct ws_server_object *self = (struct ws_server_object *)type->tp_alloc(type, 0);
-    if (self) self->state = ws_state_of(type, (destructor)server_dealloc);
+    if (self) self->state = self->eager.state = ws_state_of(type, (destructor)server_dealloc);
     return (PyObject *)self;
 }
 
@@ -314,26 +314,15 @@ static PyObject *server_set_runner(struct ws_server_object *self, PyObject *runn
 }
 
 PyDoc_STRVAR(set_eager_doc,
-"_set_eager($self, loop, start, new_task, enter, leave, /)\n--\n\n"
+"_set_eager($self, loop, start, blank_type, fill, fail, current, /)\n--\n\n"
 "Run in asyncio: in that loop, with tasks made by start(coroutine, loop, context), which gives the\n"
-"task, or None if it is done already, or raises; or if that is None, by new_task(coroutine, loop,\n"
-"context, callbacks), whose first step is taken between enter(loop, task) and leave(loop, task), and\n"
-"which is told by _suspend(yielded), _settle(result) or _fail(exception), which tells whether it was\n"
-"cancelled. loop None: no longer. Direct.");
-
-static void set_or_clear(PyObject **place, PyObject *value) {
-    Py_XSETREF(*place, value == Py_None ? NULL : Py_NewRef(value));
-}
+"task, or None if it is done already, or raises. If that is None, by blank_type(loop, begun), whose\n"
+"first step is taken while it is current[loop]. fill(task) makes it the task of begun, and of\n"
+"another type, which it must be once somebody has it do something; fail(task, exception) gives what\n"
+"such a task raises, if its first step raised that. loop None: no longer. Direct.");
 
 static PyObject *server_set_eager(struct ws_server_object *self, PyObject *args) {
-    PyObject *loop, *start, *new_task, *enter, *leave; /* borrowed */
-    if (!PyArg_ParseTuple(args, "OOOOO:_set_eager", &loop, &start, &new_task, &enter, &leave))
-        return NULL;
-    set_or_clear(&self->eager.start, start);
-    set_or_clear(&self->eager.new_task, new_task);
-    set_or_clear(&self->eager.enter, enter);
-    set_or_clear(&self->eager.leave, leave);
-    set_or_clear(&self->eager.loop, loop);
+    if (ws_eager_set(&self->eager, args) < 0) return NULL;
     Py_RETURN_NONE;
 }
 

@@ -19,6 +19,7 @@ struct ws_state {
     PyTypeObject *stream_type;
     PyTypeObject *timer_type;
     PyTypeObject *guest_type;
+    PyTypeObject *begun_type;
     PyTypeObject *poller_type;
     PyTypeObject *struct_type;
     PyTypeObject *struct_iterator_type;

@@ -1,0 +1,361 @@
+"""The task of an async handler: there is one at every step, nobody gets that of another handler, and
+it is asyncio's in all that can be seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import contextvars
+import weakref
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from typing import Any
+
+import pytest
+from conftest import Records, Servers
+from support import Connect, text, wait_until
+
+import wspy
+
+Task = asyncio.Task[Any]
+
+
+def current() -> Task:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def is_new(task: Task) -> bool:
+    return (
+        not task.done()
+        and not task.get_name().startswith("mine")
+        and getattr(task, "cancelling", int)() == 0
+        and not hasattr(task, "mine")
+    )
+
+
+KEPT: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def clear_kept() -> Iterator[None]:
+    yield
+    KEPT.clear()
+
+
+# What a handler does with its task, without waiting for anything.
+
+
+def keep(task: Task) -> None:
+    KEPT.append(task)
+
+
+def refer(task: Task) -> None:
+    KEPT.append(weakref.ref(task))
+
+
+def mark(task: Task) -> None:
+    setattr(task, "mine", 1)  # noqa: B010 (mypy: a Task has none)
+
+
+def unmark(task: Task) -> None:
+    with pytest.raises(AttributeError, match="mine"):
+        delattr(task, "mine")
+
+
+def call_back(task: Task) -> None:
+    task.add_done_callback(KEPT.append)
+
+
+USES: dict[str, Callable[[Task], object]] = {
+    "keep": keep,
+    "refer": refer,
+    "name": lambda task: task.set_name("mine"),
+    "mark": mark,
+    "unmark": unmark,
+    "call back": call_back,
+    "show": repr,
+    "stack": lambda task: task.get_stack(),
+    "coroutine": lambda task: KEPT.append(task.get_coro()),
+    "nothing": lambda task: None,
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("how", ["returns", "raises", "waits"])
+def test_nobody_gets_the_task_of_another(
+    servers: Servers, connect: Connect, log: Records, use: str, how: str
+) -> None:
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        KEPT.append(is_new(current()) if message == "look" else None)
+        if message == "use":
+            USES[use](current())
+            if how == "raises":
+                raise LookupError("as told")
+            if how == "waits":
+                await asyncio.sleep(0)
+                assert asyncio.current_task() in asyncio.all_tasks()
+        conn.send((KEPT[-1] is True and "new") or "used")
+
+    def on_error(conn: wspy.Connection, exc: Exception) -> None:
+        assert isinstance(exc, LookupError)
+        conn.send("raised")
+
+    client = connect(servers.run(on_message=on_message, on_error=on_error))
+    for _ in range(3):
+        client.send_raw(text("use"), text("look"), text("look"))
+        assert client.receive() == ("raised" if how == "raises" else "used")
+        assert [client.receive(), client.receive()] == ["new", "new"]
+    references = [kept for kept in KEPT if isinstance(kept, weakref.ref)]
+    wait_until(lambda: all(task() is None for task in references))
+
+
+def test_who_has_the_task_gets_what_it_comes_to(
+    servers: Servers, connect: Connect, log: Records
+) -> None:
+    """Though the handler ended before anybody could wait for it."""
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> object:
+        KEPT.append(asyncio.get_running_loop().create_task(watch(current(), conn)))
+        if message == "cancel":
+            current().cancel()
+        if message == "cancelled":
+            raise asyncio.CancelledError
+        if message == "raise":
+            raise LookupError("as told")
+        return message
+
+    async def watch(task: Task, conn: wspy.Connection) -> None:
+        try:
+            conn.send(f"gave {await task}")
+        except asyncio.CancelledError:
+            conn.send(f"was cancelled: {task.cancelled()}")
+        except LookupError as exc:
+            conn.send(f"raised {exc}")
+
+    errors: list[Exception] = []
+    server = servers.run(on_message=on_message, on_error=lambda conn, exc: errors.append(exc))
+    client = connect(server)
+    for message, comes_to in (
+        ("return", "gave return"),
+        ("cancel", "was cancelled: True"),
+        ("cancelled", "was cancelled: True"),
+        ("raise", "raised as told"),
+    ):
+        client.send(message)
+        assert client.receive() == comes_to
+    assert [str(exc) for exc in errors] == ["as told"]
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_cancelled_early(servers: Servers, connect: Connect, turns: int, has_it: bool) -> None:
+    """Whenever a handler is cancelled, so is what it waits for, and it is told where it waits."""
+    server = servers.make()
+    future: list[asyncio.Future[None]] = []
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        loop = asyncio.get_running_loop()
+        future[:] = [loop.create_future()]
+        task = current() if has_it else None
+        loop.call_soon(cancel, turns, task)
+        try:
+            await future[0]
+        except asyncio.CancelledError:
+            conn.send(f"{future[0].cancelled()}")
+            raise
+
+    def cancel(turns: int, task: Task | None) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(cancel, turns - 1, task)
+        elif task is not None:
+            task.cancel()
+        else:
+            (task,) = (task for task in asyncio.all_tasks() if on_message.__name__ in str(task))
+            task.cancel()
+
+    server.on_message(on_message)
+    servers.start(server)
+    client = connect(server)
+    for _ in range(2):
+        client.send("go")
+        assert client.receive() == "True"
+
+
+def test_cancelled_at_a_bare_yield(servers: Servers, connect: Connect) -> None:
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        asyncio.get_running_loop().call_soon(current().cancel)
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            conn.send("cancelled")
+
+    client = connect(servers.run(on_message=on_message))
+    client.send("go")
+    assert client.receive() == "cancelled"
+
+
+def test_cancelled_by_itself(servers: Servers, connect: Connect) -> None:
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        current().cancel()
+        future = asyncio.get_running_loop().create_future()
+        try:
+            await future
+        except asyncio.CancelledError:
+            conn.send(f"{future.cancelled()}")
+
+    client = connect(servers.run(on_message=on_message))
+    client.send("go")
+    assert client.receive() == "True"
+
+
+def test_what_is_done_cannot_be_cancelled(servers: Servers, connect: Connect) -> None:
+    """The future ends, then the handler is cancelled, before it could go on."""
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        task = current()
+
+        def end() -> None:
+            future.set_result("result")
+            task.cancel()
+
+        loop.call_soon(end)
+        try:
+            await future
+        except asyncio.CancelledError:
+            conn.send(f"cancelled: {future.result()}")
+
+    client = connect(servers.run(on_message=on_message))
+    client.send("go")
+    assert client.receive() == "cancelled: result"
+
+
+def test_many_wait_for_the_same(servers: Servers, connect: Connect) -> None:
+    """A future that several handlers of one batch await, and others beside them."""
+    futures: list[asyncio.Future[str]] = []
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        if not futures:
+            loop = asyncio.get_running_loop()
+            futures.append(loop.create_future())
+            KEPT.append(loop.create_task(wait(conn, "beside")))
+            loop.call_later(0.01, futures[0].set_result, "result")
+        await wait(conn, message)
+
+    async def wait(conn: wspy.Connection, who: str | bytes) -> None:
+        conn.send(f"{who!s} {await futures[0]}")
+
+    server = servers.make()
+    server.on_message(concurrent=True)(on_message)
+    servers.start(server)
+    client = connect(server)
+    client.send_raw(*(text(str(i)) for i in range(8)))
+    assert {client.receive() for _ in range(9)} == {
+        "beside result",
+        *(f"{i} result" for i in range(8)),
+    }
+
+
+class Yields:
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __await__(self) -> Generator[object, None, None]:
+        yield self.value
+
+
+def yield_merely(loop: asyncio.AbstractEventLoop) -> Awaitable[None]:
+    return Yields(loop.create_future())
+
+
+def yield_a_number(loop: asyncio.AbstractEventLoop) -> Awaitable[None]:
+    return Yields(1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"), [(yield_merely, "yield was used instead"), (yield_a_number, "bad yield")]
+)
+def test_what_no_task_can_wait_for(
+    servers: Servers,
+    connect: Connect,
+    make: Callable[[asyncio.AbstractEventLoop], Awaitable[None]],
+    words: str,
+) -> None:
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        try:
+            await make(asyncio.get_running_loop())
+        except RuntimeError as exc:
+            conn.send(str(exc))
+
+    client = connect(servers.run(on_message=on_message))
+    client.send("go")
+    answer = client.receive()
+    assert isinstance(answer, str)
+    assert words in answer
+
+
+def test_what_is_shown_of_a_handler_that_waits(servers: Servers, connect: Connect) -> None:
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, look, conn)
+        await asyncio.sleep(0.01)
+        conn.send("went on")
+
+    def look(conn: wspy.Connection) -> None:
+        (task,) = (task for task in asyncio.all_tasks() if on_message.__name__ in str(task))
+        coroutine: Any = task.get_coro()
+        assert issubclass(type(coroutine), collections.abc.Coroutine)
+        assert coroutine.__qualname__ == on_message.__qualname__
+        assert coroutine.cr_frame.f_code is on_message.__code__
+        assert [frame.f_code for frame in task.get_stack()] == [on_message.__code__]
+        conn.send("looked")
+
+    client = connect(servers.run(on_message=on_message))
+    client.send("go")
+    assert [client.receive(), client.receive()] == ["looked", "went on"]
+
+
+number: contextvars.ContextVar[int] = contextvars.ContextVar("number", default=0)
+
+
+def test_what_is_set_after_waiting_stays(servers: Servers, connect: Connect) -> None:
+    """A connection has one context, in whatever step of a handler it is."""
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        for _ in range(3):
+            number.set(number.get() + 1)
+            await asyncio.sleep(0)
+        conn.send(str(number.get()))
+
+    client = connect(servers.run(on_message=on_message))
+    for expected in ("3", "6", "9"):
+        client.send("go")
+        assert client.receive() == expected
+    assert number.get() == 0
+
+
+def test_a_handler_on_a_thread_behind_a_task_that_somebody_has(
+    servers: Servers, connect: Connect
+) -> None:
+    """The task's end, which is told in the loop's next turn, and the handler that follows are in
+    one context."""
+    server = servers.make()
+
+    async def on_open(conn: wspy.Connection) -> None:
+        number.set(7)
+        KEPT.append(current())
+
+    def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        conn.send(str(number.get()))
+
+    server.on_open(on_open)
+    server.on_message(thread=True)(on_message)
+    servers.start(server)
+    for _ in range(20):
+        client = connect(server)
+        client.send("go")
+        assert client.receive() == "7"
+    wait_until(lambda: all(task.done() for task in KEPT))
