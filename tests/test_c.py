@@ -23,6 +23,9 @@ from building import (
 )
 from machine import skip_unless
 
+# Seconds: the first test of a worker waits until the whole core is compiled.
+pytestmark = pytest.mark.timeout(600)
+
 PROGRAMS = sorted((ROOT / "tests" / "c").glob("test_*.c"))
 TSAN = ["-g", "-O1", "-fsanitize=thread"]
 

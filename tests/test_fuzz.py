@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from building import ASAN, CC, INCLUDE, LIBRARIES, ROOT, STANDARD, must, run
 
+# Seconds: the first test of a worker waits until the whole core is compiled.
+pytestmark = pytest.mark.timeout(600)
+
 FUZZ = ROOT / "tests" / "fuzz"
 TARGETS = [path.stem.removeprefix("fuzz_") for path in sorted(FUZZ.glob("fuzz_*.c"))]
 
