@@ -150,7 +150,8 @@ def test_who_has_the_task_gets_what_it_comes_to(
 @pytest.mark.parametrize("has_it", [True, False])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_cancelled_early(servers: Servers, connect: Connect, turns: int, has_it: bool) -> None:
-    """Whenever a handler is cancelled, so is what it waits for, and it is told where it waits."""
+    """Whenever a handler is cancelled, so is what it waits for, and it is told where it waits, and
+    what the message was: others (anyio) see by it whose cancellation it is."""
     server = servers.make()
     future: list[asyncio.Future[None]] = []
 
@@ -161,25 +162,25 @@ def test_cancelled_early(servers: Servers, connect: Connect, turns: int, has_it:
         loop.call_soon(cancel, turns, task)
         try:
             await future[0]
-        except asyncio.CancelledError:
-            conn.send(f"{future[0].cancelled()}")
+        except asyncio.CancelledError as exc:
+            conn.send(f"{future[0].cancelled()} {exc}")
             raise
 
     def cancel(turns: int, task: Task | None) -> None:
         if turns:
             asyncio.get_running_loop().call_soon(cancel, turns - 1, task)
         elif task is not None:
-            task.cancel()
+            task.cancel("why")
         else:
             (task,) = (task for task in asyncio.all_tasks() if on_message.__name__ in str(task))
-            task.cancel()
+            task.cancel("why")
 
     server.on_message(on_message)
     servers.start(server)
     client = connect(server)
     for _ in range(2):
         client.send("go")
-        assert client.receive() == "True"
+        assert client.receive() == "True why"
 
 
 def test_cancelled_at_a_bare_yield(servers: Servers, connect: Connect) -> None:
@@ -198,16 +199,16 @@ def test_cancelled_at_a_bare_yield(servers: Servers, connect: Connect) -> None:
 
 def test_cancelled_by_itself(servers: Servers, connect: Connect) -> None:
     async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
-        current().cancel()
+        current().cancel("why")
         future = asyncio.get_running_loop().create_future()
         try:
             await future
-        except asyncio.CancelledError:
-            conn.send(f"{future.cancelled()}")
+        except asyncio.CancelledError as exc:
+            conn.send(f"{future.cancelled()} {exc}")
 
     client = connect(servers.run(on_message=on_message))
     client.send("go")
-    assert client.receive() == "True"
+    assert client.receive() == "True why"
 
 
 def test_what_is_done_cannot_be_cancelled(servers: Servers, connect: Connect) -> None:

@@ -30,9 +30,12 @@ static bool take_blocking(PyObject *value) {
     return is == Py_True;
 }
 
-/* asyncio cancels what a task waits for; the task does not know that it waits. */
-static bool cancel(PyObject *future) {
-    PyObject *is_cancelled = PyObject_CallMethod(future, "cancel", NULL);
+/* asyncio cancels what a task waits for, with the message that comes back as exc's; the task does
+ * not know that it waits. */
+static bool cancel(PyObject *future, PyObject *exc) {
+    PyObject *args = ((PyBaseExceptionObject *)exc)->args;
+    PyObject *message = PyTuple_GET_SIZE(args) ? PyTuple_GET_ITEM(args, 0) : Py_None;
+    PyObject *is_cancelled = PyObject_CallMethod(future, "cancel", "(O)", message);
     if (!is_cancelled) ws_errors_drop(future);
     Py_XDECREF(is_cancelled);
     return is_cancelled == Py_True;
@@ -114,13 +117,13 @@ static PyObject *begun_throw(struct begun *self, PyObject *args) {
     PyObject *exc, *value = NULL; /* borrowed */
     if (!self->coroutine) return PyErr_Format(PyExc_RuntimeError, "this coroutine has not begun");
     if (!self->value) return throw_in(self, args);
-    if (self->sent == PYGEN_ERROR || (self->blocks && cancel(self->value))) {
+    if (!PyArg_ParseTuple(args, "O!:throw", PyExc_BaseException, &exc)) return NULL;
+    if (self->sent == PYGEN_ERROR || (self->blocks && cancel(self->value, exc))) {
         PySendResult sent = tell(self, &value);
         return give(sent, value);
     }
     Py_CLEAR(self->value);
     if (self->sent == PYGEN_NEXT) return throw_in(self, args);
-    if (!PyArg_ParseTuple(args, "O!:throw", PyExc_BaseException, &exc)) return NULL;
     PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
     return NULL;
 }
