@@ -75,6 +75,7 @@ USES: dict[str, Callable[[Task], object]] = {
     "unmark": unmark,
     "call back": call_back,
     "show": repr,
+    "iterate": iter,
     "stack": lambda task: task.get_stack(),
     "coroutine": lambda task: KEPT.append(task.get_coro()),
     "nothing": lambda task: None,

@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import sys
 from asyncio import tasks
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -76,6 +76,18 @@ else:
         def __delattr__(self, name: str) -> None:
             _fill(self)
             delattr(self, name)
+
+        # What Python looks for in the type, and not by __getattribute__.
+
+        def __repr__(self) -> str:
+            _fill(self)
+            return repr(self)
+
+        def __iter__(self) -> Generator[Any, None, Any]:
+            _fill(self)
+            return _Task.__iter__(self)
+
+        __await__ = __iter__
 
     def _fill(task: _Task) -> None:
         loop, begun = object.__getattribute__(task, "_made_of")
