@@ -320,6 +320,9 @@ def test_the_current_task(servers: Servers, connect: Connect) -> None:
     assert a is a_again
     assert b is b_again
     assert a is not b
+    # asyncio's names, by which lines of a log are told apart.
+    numbers = [int(task.get_name().removeprefix("Task-")) for task in (a, b)]
+    assert numbers[0] < numbers[1]
     wait_until(lambda: all(task is not None and task.done() for task in tasks))
 
 

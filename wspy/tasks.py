@@ -92,7 +92,7 @@ else:
     def _fill(task: _Task) -> None:
         loop, begun = object.__getattribute__(task, "_made_of")
         object.__setattr__(task, "__class__", _Task)
-        _Task.__init__(task, begun, loop=loop, name="wspy handler")
+        _Task.__init__(task, begun, loop=loop)
 
     def _fail(task: _Task, error: BaseException) -> BaseException:
         """What it raises for who waits for it. The server is told of it anyway."""
