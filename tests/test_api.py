@@ -85,6 +85,7 @@ except Cancelled:
     pass
 else:
     raise AssertionError("it was not raised")
+assert "aio" in dir(wspy)
 assert "asyncio" not in sys.modules
 assert wspy.aio.serve is sys.modules["wspy.aio"].serve
 assert "asyncio" in sys.modules

@@ -87,3 +87,7 @@ def __getattr__(name: str) -> ModuleType:
     if name == "aio":  # imported where it is asked for: asyncio takes as long as all the rest
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "aio"})
