@@ -6,15 +6,19 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import contextvars
+import gc
+import threading
 import weakref
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any
 
+import loops
 import pytest
 from conftest import Records, Servers
-from support import Connect, text, wait_until
+from support import TIMEOUT, Connect, text, wait_until
 
 import wspy
+from wspy import tasks
 
 Task = asyncio.Task[Any]
 
@@ -361,3 +365,87 @@ def test_a_handler_on_a_thread_behind_a_task_that_somebody_has(
         client.send("go")
         assert client.receive() == "7"
     wait_until(lambda: all(task.done() for task in KEPT))
+
+
+def find_tasks() -> list[Any]:
+    """All that the collector knows, also what waits for its next step."""
+    return [found for found in gc.get_objects() if issubclass(type(found), asyncio.Future)]
+
+
+@pytest.mark.parametrize("from_a_thread", [False, True])
+def test_what_the_collector_shows(
+    servers: Servers, connect: Connect, log: Records, from_a_thread: bool
+) -> None:
+    """A debugger's look at all objects, between two steps, disturbs neither what it finds nor what
+    comes next."""
+    unheard: list[object] = []
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: unheard.append(context))
+        if message == "look":
+            loop.call_soon(look)
+        if message == "wait":
+            await asyncio.sleep(0)
+        conn.send(f"{message!s} {message != 'new' or is_new(current())}")
+
+    def look() -> None:
+        for found in find_tasks():
+            assert isinstance(found, asyncio.Future)
+            assert not isinstance(found, str)
+            assert repr(found)
+            getattr(found, "get_coro", int)()
+
+    client = connect(servers.run(on_message=on_message))
+    for message in ("plain", "look", "new", "plain", "look", "wait", "plain", "look") * 3:
+        client.send(message)
+        assert client.receive() == f"{message} True"
+        if from_a_thread:
+            look()
+    gc.collect()
+    assert unheard == []
+
+
+def test_another_thread_looks_at_the_task_while_its_first_step_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a watchdog does. It becomes a task in earnest once, and the extension waits for that."""
+    begun, looking, over = threading.Event(), threading.Event(), threading.Event()
+    names: list[str] = []
+
+    def init(self: Task, *args: Any, **kwargs: Any) -> None:
+        looking.set()
+        over.wait(0.1)
+        asyncio.Task.__init__(self, *args, **kwargs)
+
+    if hasattr(tasks, "_Task"):  # before CPython 3.12
+        monkeypatch.setattr(tasks._Task, "__init__", init)
+    else:
+        looking.set()
+
+    def watch(loop: asyncio.AbstractEventLoop) -> None:
+        begun.wait(TIMEOUT)
+        task = asyncio.current_task(loop)
+        assert task is not None
+        names.append(task.get_name())
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        begun.set()
+        looking.wait(TIMEOUT)
+        await asyncio.sleep(0)
+        over.set()
+        names.append(current().get_name())
+        conn.send("went on")
+
+    async def main() -> None:
+        watchdog = threading.Thread(target=watch, args=(asyncio.get_running_loop(),))
+        async with wspy.Server(port=0, on_message=on_message) as server:
+            async with loops.connect(server) as client:
+                watchdog.start()
+                await client.send("go")
+                assert await loops.soon(client.recv()) == "went on"
+        watchdog.join()
+
+    loops.run("asyncio", main())
+    assert len(names) == 2
+    assert names[0] == names[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+import threading
 from asyncio import tasks
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
@@ -60,28 +61,34 @@ else:
 
     class _BlankTask(_Task):
         """One that takes its first step. It is the next coroutine's when this one ends, unless
-        somebody has it do something: then it becomes a task in earnest. See eager.c."""
+        somebody has it do something: then it becomes a task in earnest. See eager.c.
+
+        Between two steps only the collector knows it: who finds it there gets nothing of it."""
 
         def __init__(self, loop: asyncio.AbstractEventLoop, begun: Any) -> None:
             object.__setattr__(self, "_made_of", (loop, begun))
 
         def __getattribute__(self, name: str) -> Any:
-            _fill(self)
-            return getattr(self, name)
+            if _fill(self):
+                return getattr(self, name)
+            if name.startswith("__"):  # __class__, of isinstance()
+                return object.__getattribute__(self, name)
+            raise AttributeError(name)
 
         def __setattr__(self, name: str, value: object) -> None:
-            _fill(self)
+            if not _fill(self):
+                raise AttributeError(name)
             setattr(self, name, value)
 
         def __delattr__(self, name: str) -> None:
-            _fill(self)
+            if not _fill(self):
+                raise AttributeError(name)
             delattr(self, name)
 
         # What Python looks for in the type, and not by __getattribute__.
 
         def __repr__(self) -> str:
-            _fill(self)
-            return repr(self)
+            return repr(self) if _fill(self) else object.__repr__(self)
 
         def __iter__(self) -> Generator[Any, None, Any]:
             _fill(self)
@@ -89,10 +96,26 @@ else:
 
         __await__ = __iter__
 
-    def _fill(task: _Task) -> None:
-        loop, begun = object.__getattribute__(task, "_made_of")
-        object.__setattr__(task, "__class__", _Task)
-        _Task.__init__(task, begun, loop=loop)
+    # Another thread may look at the task that is the current one.
+    _filling = threading.RLock()
+
+    def _fill(task: _Task) -> bool:
+        """Makes it the task of its coroutine, if it has one. Whether it is that now."""
+        with _filling:
+            if type(task) is not _BlankTask:
+                return True
+            made_of = object.__getattribute__(task, "_made_of")
+            if made_of is None or made_of[1]._coroutine is None:  # None: just now, further out
+                return False
+            object.__setattr__(task, "_made_of", None)
+            try:
+                _Task.__init__(task, made_of[1], loop=made_of[0])
+            except BaseException:
+                object.__setattr__(task, "_made_of", made_of)
+                raise
+            # Last: the extension takes it as it is from now on, without the lock.
+            object.__setattr__(task, "__class__", _Task)
+            return True
 
     def _fail(task: _Task, error: BaseException) -> BaseException:
         """What it raises for who waits for it. The server is told of it anyway."""

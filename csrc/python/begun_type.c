@@ -8,6 +8,7 @@
 #include "errors.h"
 
 #include <stdbool.h>
+#include <structmember.h>
 
 struct begun {
     PyObject_HEAD PyObject *coroutine, *context; /* owned; NULL: none yet */
@@ -179,6 +180,11 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMemberDef members[] = {
+    {"_coroutine", T_OBJECT, offsetof(struct begun, coroutine), READONLY, NULL}, /* None: none yet */
+    {NULL, 0, 0, 0, NULL},
+};
+
 PyDoc_STRVAR(begun_doc, "A coroutine that took its first step before its task did.");
 
 static PyType_Slot slots[] = {
@@ -186,7 +192,8 @@ static PyType_Slot slots[] = {
     {Py_tp_traverse, begun_traverse}, {Py_tp_clear, begun_clear},
     {Py_tp_getattro, begun_getattro}, {Py_tp_methods, methods},
     {Py_tp_iternext, begun_next},     {Py_am_await, begun_await},
-    {Py_am_send, begun_am_send},      {0, NULL},
+    {Py_am_send, begun_am_send},      {Py_tp_members, members},
+    {0, NULL},
 };
 
 static PyType_Spec spec = {

@@ -169,6 +169,7 @@ PyObject *ws_eager_start(struct ws_eager *e, PyObject *coroutine, PyObject *cont
     }
     struct ws_blank blank = e->spare;
     e->spare = (struct ws_blank){NULL, NULL}; /* for a step inside this one there is another */
+    if (blank.task && !is_as_new(e, blank.task)) drop_blank(&blank); /* the collector shows it */
     if (!blank.task && !make_blank(e, &blank)) return NULL;
     ws_begun_type_set(blank.begun, coroutine, context);
     PyObject *task = start_blank(e, &blank);
