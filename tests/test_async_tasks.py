@@ -188,6 +188,33 @@ def test_cancelled_early(servers: Servers, connect: Connect, turns: int, has_it:
         assert client.receive() == "True why"
 
 
+def test_cancelled_early_by_a_future_that_closes_the_handler(
+    servers: Servers, connect: Connect
+) -> None:
+    class Closes(asyncio.Future[None]):
+        def cancel(self, msg: object = None) -> bool:
+            KEPT[0].get_coro().close()
+            return super().cancel(msg)
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        loop = asyncio.get_running_loop()
+        KEPT[:] = [current()]
+        loop.call_soon(lambda: KEPT[0].cancel())
+        try:
+            await Closes()
+        finally:
+            conn.send("closed")
+
+    def on_error(conn: wspy.Connection, exc: Exception) -> None:
+        conn.send(str(exc))
+
+    client = connect(servers.run(on_message=on_message, on_error=on_error))
+    for _ in range(3):
+        client.send("go")
+        assert client.receive() == "closed"
+        assert client.receive() == "cannot reuse already awaited coroutine"
+
+
 def test_cancelled_at_a_bare_yield(servers: Servers, connect: Connect) -> None:
     async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
         asyncio.get_running_loop().call_soon(current().cancel)

@@ -32,14 +32,16 @@ static bool take_blocking(PyObject *value) {
 }
 
 /* asyncio cancels what a task waits for, with the message that comes back as exc's; the task does
- * not know that it waits. */
-static bool cancel(PyObject *future, PyObject *exc) {
+ * not know that it waits. A future of the user's may close us meanwhile. */
+static bool cancel(struct begun *self, PyObject *exc) {
     PyObject *args = ((PyBaseExceptionObject *)exc)->args;
     PyObject *message = PyTuple_GET_SIZE(args) ? PyTuple_GET_ITEM(args, 0) : Py_None;
+    PyObject *future = Py_NewRef(self->value);
     PyObject *is_cancelled = PyObject_CallMethod(future, "cancel", "(O)", message);
     if (!is_cancelled) ws_errors_drop(future);
     Py_XDECREF(is_cancelled);
-    return is_cancelled == Py_True;
+    Py_DECREF(future);
+    return is_cancelled == Py_True && self->value;
 }
 
 /* ---- steps ---- */
@@ -119,7 +121,7 @@ static PyObject *begun_throw(struct begun *self, PyObject *args) {
     if (!self->coroutine) return PyErr_Format(PyExc_RuntimeError, "this coroutine has not begun");
     if (!self->value) return throw_in(self, args);
     if (!PyArg_ParseTuple(args, "O!:throw", PyExc_BaseException, &exc)) return NULL;
-    if (self->sent == PYGEN_ERROR || (self->blocks && cancel(self->value, exc))) {
+    if (self->sent == PYGEN_ERROR || (self->blocks && cancel(self, exc))) {
         PySendResult sent = tell(self, &value);
         return give(sent, value);
     }
@@ -226,7 +228,7 @@ PySendResult ws_begun_type_step(PyObject *begun, PyObject **value) {
 
 void ws_begun_type_came_to(PyObject *begun, PySendResult sent, PyObject *value) {
     struct begun *self = (struct begun *)begun;
+    self->blocks = sent == PYGEN_NEXT && take_blocking(value); /* first: it may run code */
     self->value = value;
     self->sent = sent;
-    self->blocks = sent == PYGEN_NEXT && take_blocking(value);
 }
