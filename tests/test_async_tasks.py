@@ -447,14 +447,13 @@ def test_another_thread_looks_at_the_task_while_its_first_step_ends(
 
     if hasattr(tasks, "_Task"):  # before CPython 3.12
         monkeypatch.setattr(tasks._Task, "__init__", init)
-    else:
-        looking.set()
 
     def watch(loop: asyncio.AbstractEventLoop) -> None:
         begun.wait(TIMEOUT)
         task = asyncio.current_task(loop)
         assert task is not None
         names.append(task.get_name())
+        looking.set()
 
     async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
         begun.set()
@@ -466,11 +465,11 @@ def test_another_thread_looks_at_the_task_while_its_first_step_ends(
 
     async def main() -> None:
         watchdog = threading.Thread(target=watch, args=(asyncio.get_running_loop(),))
-        async with wspy.Server(port=0, on_message=on_message) as server:
-            async with loops.connect(server) as client:
-                watchdog.start()
-                await client.send("go")
-                assert await loops.soon(client.recv()) == "went on"
+        server = wspy.Server(port=0, on_message=on_message)
+        async with server, loops.connect(server) as client:
+            watchdog.start()
+            await client.send("go")
+            assert await loops.soon(client.recv()) == "went on"
         watchdog.join()
 
     loops.run("asyncio", main())

@@ -183,18 +183,23 @@ static PyMethodDef methods[] = {
 };
 
 static PyMemberDef members[] = {
-    {"_coroutine", T_OBJECT, offsetof(struct begun, coroutine), READONLY, NULL}, /* None: none yet */
+    {"_coroutine", T_OBJECT, offsetof(struct begun, coroutine), READONLY, NULL}, /* or None */
     {NULL, 0, 0, 0, NULL},
 };
 
 PyDoc_STRVAR(begun_doc, "A coroutine that took its first step before its task did.");
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, (void *)begun_doc},   {Py_tp_dealloc, begun_dealloc},
-    {Py_tp_traverse, begun_traverse}, {Py_tp_clear, begun_clear},
-    {Py_tp_getattro, begun_getattro}, {Py_tp_methods, methods},
-    {Py_tp_iternext, begun_next},     {Py_am_await, begun_await},
-    {Py_am_send, begun_am_send},      {Py_tp_members, members},
+    {Py_tp_doc, (void *)begun_doc},
+    {Py_tp_dealloc, begun_dealloc},
+    {Py_tp_traverse, begun_traverse},
+    {Py_tp_clear, begun_clear},
+    {Py_tp_getattro, begun_getattro},
+    {Py_tp_methods, methods},
+    {Py_tp_iternext, begun_next},
+    {Py_am_await, begun_await},
+    {Py_am_send, begun_am_send},
+    {Py_tp_members, members},
     {0, NULL},
 };
 
