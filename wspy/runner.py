@@ -71,14 +71,12 @@ class Runner:
         """The task of an async handler did not end with its first step."""
         self.tasks[task] = (conn, name)
         self.side_of(conn)  # is told of the connection's end from now on
-        if not waits:
-            self._begin_beside(conn, name)
+        self._begin_beside(conn, name, waits)
         task.add_done_callback(partial(self._done, conn, name, waits))
 
     def _done(self, conn: Connection, name: str, waits: bool, task: asyncio.Task[object]) -> None:
         del self.tasks[task]
-        if self.refusing:
-            self.refusing.discard(task)
+        self.refusing.discard(task)
         self._finish(conn, name, waits, None if task.cancelled() else task.exception())
 
     def stopping(self) -> None:
@@ -98,8 +96,7 @@ class Runner:
             logger.info("on_%s of %r: %s", name, conn, error)
             error = None
         self.server._finish(conn, name, waits, error)
-        if not waits:
-            self._end_beside(conn, name)
+        self._end_beside(conn, name, waits)
 
     def _is_forgiven(self, conn: Connection, error: BaseException) -> bool:
         """Whether the end of the connection is all that the handler has raised, and nobody asked."""
@@ -108,10 +105,10 @@ class Runner:
 
     # ---- concurrent handlers ----
 
-    def _begin_beside(self, conn: Connection, name: str) -> None:
+    def _begin_beside(self, conn: Connection, name: str, waits: bool) -> None:
         """One more handler that nothing waits for. With max_queue of them reading pauses, or a peer
         could fill the memory. That of close is the last one."""
-        if name == "close":
+        if waits or name == "close":
             return
         side = self.side_of(conn)
         side.n_beside += 1
@@ -119,8 +116,8 @@ class Runner:
             side.is_crowded = True
             conn._hold(True)
 
-    def _end_beside(self, conn: Connection, name: str) -> None:
-        if name == "close":
+    def _end_beside(self, conn: Connection, name: str, waits: bool) -> None:
+        if waits or name == "close":
             return
         side = self.side_of(conn)
         side.n_beside -= 1
@@ -138,8 +135,7 @@ class Runner:
         context = conn._context if is_inside else conn._context.copy()
         self.pool.submit(Work(self.pool, conn, name, waits, call, context))
         side.is_entered |= is_inside
-        if not waits:
-            self._begin_beside(conn, name)
+        self._begin_beside(conn, name, waits)
 
     def _finish_work(self, work: Work) -> None:
         conn = work.conn
