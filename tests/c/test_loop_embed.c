@@ -65,6 +65,12 @@ static void pump(struct rig *r) {
         CHECK(cond);                                                                               \
     } while (0)
 
+/* Without pings: nothing of its own is due. */
+static void init(struct rig *r) {
+    rig_init(r, WS_STRATEGY_EPOLL);
+    r->options.ping_interval_ms = 0;
+}
+
 static void begin(struct rig *r) {
     char why[256];
     if (!r->server) rig_bind(r);
@@ -116,8 +122,7 @@ static void test_before_begin(void) {
 static void test_readable_when_there_is_work(void) {
     struct rig r;
     struct peer p;
-    rig_init(&r, WS_STRATEGY_EPOLL);
-    r.options.ping_interval_ms = 0;
+    init(&r);
     r.echo = true;
     begin(&r);
     run_down(&r); /* calls may have waited in the mailbox */
@@ -141,8 +146,7 @@ static void test_readable_when_there_is_work(void) {
 static void test_idle_does_not_spin(void) {
     struct rig r;
     struct peer p;
-    rig_init(&r, WS_STRATEGY_EPOLL);
-    r.options.ping_interval_ms = 0;
+    init(&r);
     r.options.handshake_timeout_ms = 200;
     begin(&r);
     open_peer(&r, &p);
@@ -156,8 +160,7 @@ static void test_idle_does_not_spin(void) {
 static void test_a_deadline_wakes(void) {
     struct rig r;
     struct peer p;
-    rig_init(&r, WS_STRATEGY_EPOLL);
-    r.options.ping_interval_ms = 0;
+    init(&r);
     r.options.idle_timeout_ms = 200;
     begin(&r);
     open_peer(&r, &p);
@@ -198,8 +201,7 @@ static void test_a_call_wakes_in_time(void) {
 static void test_a_send_outside_wakes_once(void) {
     struct rig r;
     struct peer p[2];
-    rig_init(&r, WS_STRATEGY_EPOLL);
-    r.options.ping_interval_ms = 0;
+    init(&r);
     begin(&r);
     struct ws_conn *a = open_peer(&r, &p[0]), *b = open_peer(&r, &p[1]);
     for (int period = 0; period < 3; period++) {
@@ -234,8 +236,7 @@ static void answer(struct rig *r, struct ws_conn *c, const struct ws_message *m)
 static void test_a_send_in_a_step_wakes_nobody(void) {
     struct rig r;
     struct peer p;
-    rig_init(&r, WS_STRATEGY_EPOLL);
-    r.options.ping_interval_ms = 0;
+    init(&r);
     r.act = answer;
     begin(&r);
     open_peer(&r, &p);
@@ -250,8 +251,7 @@ static void test_a_send_in_a_step_wakes_nobody(void) {
 static void test_the_clock_goes_on_between_steps(void) {
     struct rig r;
     struct peer p;
-    rig_init(&r, WS_STRATEGY_EPOLL);
-    r.options.ping_interval_ms = 0;
+    init(&r);
     begin(&r);
     struct ws_conn *c = open_peer(&r, &p);
     r.loop->tick.now_ms -= 5000; /* as if the last step had been that long ago */
@@ -270,8 +270,7 @@ static void *stop_elsewhere(void *server) {
 static void test_a_stop_of_another_thread(void) {
     struct rig r;
     struct peer p;
-    rig_init(&r, WS_STRATEGY_EPOLL);
-    r.options.ping_interval_ms = 0;
+    init(&r);
     begin(&r);
     open_peer(&r, &p);
     n_wakes = 0;
@@ -292,8 +291,7 @@ static void test_a_stop_of_another_thread(void) {
 static void test_a_stop_within_a_step(void) {
     struct rig r;
     struct peer p;
-    rig_init(&r, WS_STRATEGY_EPOLL);
-    r.options.ping_interval_ms = 0;
+    init(&r);
     begin(&r);
     open_peer(&r, &p);
     to_stop = r.server;
