@@ -207,16 +207,26 @@ def test_a_lost_acknowledgement_neither_loses_nor_doubles(house: House) -> None:
         routes.append(page_side)
         server_side = page_side.connect_to_server()
         lost = next(drops, None)
+        gone = False
 
-        def forward(message: str | bytes) -> None:
+        def to_page(message: str | bytes) -> None:
+            nonlocal gone
             event = json.loads(message)
             if event["type"] == lost and event.get("name", "Ann") == "Ann":
+                gone = True
                 server_side.close()
                 page_side.close(code=1012)
-            else:
+            elif not gone:
                 page_side.send(message)
 
-        server_side.on_message(forward)
+        # What was under way when the connection was lost is lost as well: Chromium complains of a
+        # message that is given to a socket behind its close.
+        def to_server(message: str | bytes) -> None:
+            if not gone:
+                server_side.send(message)
+
+        server_side.on_message(to_page)
+        page_side.on_message(to_server)
 
     ann.route_web_socket(re.compile("."), route)
     ann.reload()
