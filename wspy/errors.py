@@ -150,9 +150,19 @@ def log_guest_error(fd: int, callback: object, exc: BaseException) -> None:
     logger.error("the callback %r of descriptor %d failed", callback, fd, exc_info=exc)
 
 
-def log_handler_error(event: str, conn: Connection, exc: BaseException) -> None:
-    """Logs what a handler raised, when no ``on_error`` took it.
+def log_handler_error(event: str, conn: Connection, exc: BaseException, may_wait: bool) -> bool:
+    """Logs what a handler raised, when no ``on_error`` took it. Returns whether it has failed.
 
-    Called by the extension; ``event`` is "open", "message", "json" and so on.
+    Called by the extension; ``event`` is "open", "message", "json" and so on. A handler that may
+    wait, an async one or one on a thread, has not failed if it only met the connection's end.
     """
+    if may_wait and isinstance(exc, ConnectionClosed) and _has_ended(conn):
+        logger.info("on_%s of %r: %s", event, conn, exc)
+        return False
     logger.error("on_%s failed for %r", event, conn, exc_info=exc)
+    return True
+
+
+def _has_ended(conn: Connection) -> bool:
+    """Whether it is closing, or its end is known, though on_close waits for a handler still."""
+    return not conn.is_open or (conn._side is not None and conn._side.end is not None)

@@ -5,13 +5,11 @@ A server has one runner. Its methods are called by the extension, on the loop's 
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConnectionClosed
 from .pool import Pool, Work
 from .side import Side
 
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from ._core import Connection
     from .handling import Handling
     from .tasks import FirstStep
-
-logger = logging.getLogger("wspy")
 
 OUTSIDE = (
     "this can be awaited where the server runs in asyncio, with async handlers or serve(), and not on "
@@ -92,16 +88,8 @@ class Runner:
         self, conn: Connection, name: str, waits: bool, error: BaseException | None
     ) -> None:
         """A handler that went on has ended."""
-        if error is not None and self._is_forgiven(conn, error):
-            logger.info("on_%s of %r: %s", name, conn, error)
-            error = None
         self.server._finish(conn, name, waits, error)
         self._end_beside(conn, name, waits)
-
-    def _is_forgiven(self, conn: Connection, error: BaseException) -> bool:
-        """Whether the end of the connection is all that the handler has raised, and nobody asked."""
-        is_late = not conn.is_open or self.side_of(conn).end is not None
-        return is_late and isinstance(error, ConnectionClosed) and "error" not in self.server._modes
 
     # ---- concurrent handlers ----
 

@@ -18,7 +18,7 @@
 /* Arguments of one call; the free place in front lets a bound method put its self there. */
 struct call {
     PyObject *free_place;
-    PyObject *args[3];
+    PyObject *args[4];
 };
 
 /* What the handler returns, or NULL with its exception set. args has a free place in front. */
@@ -149,19 +149,23 @@ static PyObject *take_exception(struct ws_server_object *server) {
     return exc;
 }
 
-/* Lets wspy.errors write the traceback. */
-static void log_exception(struct ws_conn_object *conn, enum ws_handler_slot slot, PyObject *exc) {
-    PyObject *log = ws_conn_type_server(conn)->state->log_handler_error;
+/* Lets wspy.errors write the traceback, and say whether the handler has failed: to meet the
+ * connection's end is no failure. */
+static bool log_exception(struct ws_conn_object *conn, enum ws_handler_slot slot, PyObject *exc) {
+    struct ws_server_object *server = ws_conn_type_server(conn);
+    PyObject *log = server->state->log_handler_error;
     PyObject *event = PyUnicode_FromString(ws_server_type_slot_name(slot));
-    struct call call = {.args = {event, (PyObject *)conn, exc}};
-    if (!event || !call_handler(log, &call, 3)) {
-        PyObject *second = take_exception(ws_conn_type_server(conn));
-        if (second) {
-            ws_errors_give(second);
-            ws_errors_drop(log);
-        }
+    PyObject *may_wait = server->modes[slot] != WS_MODE_PLAIN ? Py_True : Py_False;
+    struct call call = {.args = {event, (PyObject *)conn, exc, may_wait}};
+    PyObject *failed = event ? call_held(log, call.args, 4) : NULL;
+    PyObject *second = failed ? NULL : take_exception(server);
+    if (second) {
+        ws_errors_give(second);
+        ws_errors_drop(log);
     }
     Py_XDECREF(event);
+    Py_XDECREF(failed);
+    return failed != Py_False;
 }
 
 /* A handler of conn raised: on_error is told; without it, or if it fails too, the log is, and the
@@ -181,11 +185,11 @@ static void handle_exception(struct ws_conn_object *conn, enum ws_handler_slot s
         if (second) log_exception(conn, WS_HANDLER_ERROR, second);
         Py_XDECREF(second);
     }
-    log_exception(conn, slot, exc);
-    Py_DECREF(exc);
     /* RFC 6455 section 7.4.1: "1011 indicates that a server is terminating the connection because
      * it encountered an unexpected condition". One that has ended ignores it. */
-    ws_conn_close(conn->core, 1011, (struct ws_slice){"", 0}, WS_CLOSE_ERROR);
+    if (log_exception(conn, slot, exc))
+        ws_conn_close(conn->core, 1011, (struct ws_slice){"", 0}, WS_CLOSE_ERROR);
+    Py_DECREF(exc);
 }
 
 /* ---- events ---- */

@@ -31,7 +31,7 @@ struct ws_state {
     PyTypeObject *protocol_events[WS_PROTOCOL_EVENTS];
     PyObject *protocol_fields[WS_PROTOCOL_EVENTS]; /* the names of their fields, a tuple each */
     PyObject *connection_closed;                   /* wspy.errors.ConnectionClosed(code, reason) */
-    PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc) */
+    PyObject *log_handler_error; /* wspy.errors.log_handler_error(event, conn, exc, may_wait) */
     PyObject *log_call_error;    /* wspy.errors.log_call_error(timer, exc) */
     PyObject *log_guest_error;   /* wspy.errors.log_guest_error(fd, callback, exc) */
     PyObject *headers_class;     /* wspy.headers.Headers(list of (name, value)) */
