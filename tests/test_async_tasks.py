@@ -475,3 +475,38 @@ def test_another_thread_looks_at_the_task_while_its_first_step_ends(
     loops.run("asyncio", main())
     assert len(names) == 2
     assert names[0] == names[1]
+
+
+@pytest.mark.skipif(not hasattr(tasks, "_Task"), reason="asyncio starts them by itself")
+@pytest.mark.parametrize("has_it", [False, True])
+def test_there_is_no_memory_for_a_task(
+    servers: Servers, connect: Connect, log: Records, monkeypatch: pytest.MonkeyPatch, has_it: bool
+) -> None:
+    """The handler has failed where it would wait, and the next one is not disturbed."""
+    fails = iter([True])
+    ends: list[bool] = []
+
+    def init(self: Task, *args: Any, **kwargs: Any) -> None:
+        if next(fails, False):
+            raise MemoryError
+        asyncio.Task.__init__(self, *args, **kwargs)
+
+    monkeypatch.setattr(tasks._Task, "__init__", init)
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        if has_it:
+            KEPT.append(current())
+        try:
+            await asyncio.sleep(0)
+            assert is_new(current())
+            conn.send("went on")
+        finally:
+            ends.append(True)
+
+    server = servers.run(on_message=on_message, on_error=lambda conn, exc: conn.send(repr(exc)))
+    client = connect(server)
+    for comes in ("MemoryError()", "went on"):
+        client.send("wait")
+        assert client.receive() == comes
+    KEPT.clear()  # who has the task has the handler
+    wait_until(lambda: len(ends) == 2)

@@ -295,16 +295,7 @@ class Server:
         /,
     ) -> None: ...
     def _set_runner(self, runner: object, /) -> None: ...
-    def _set_eager(
-        self,
-        loop: object,
-        start: Callable[..., object] | None,
-        blank_type: type | None,
-        fill: Callable[..., object] | None,
-        fail: Callable[..., object] | None,
-        current: dict[Any, Any] | None,
-        /,
-    ) -> None: ...
+    def _set_eager(self, within: tuple[Any, ...] | None, /) -> None: ...
     def _finish(
         self, conn: Connection, name: str, waits: bool, exc: BaseException | None, /
     ) -> None: ...

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Awaitable, Callable, Generator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .pool import Pool, Work
@@ -43,7 +42,7 @@ class Runner:
         self.pool = Pool(self.server, self._finish_work, handler_threads, slow_handler)
         self.max_queue = max_queue
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.tasks: dict[asyncio.Task[object], tuple[Connection, str]] = {}
+        self.tasks: dict[asyncio.Task[object], tuple[Connection, str, bool]] = {}
         self.refusing: set[asyncio.Task[object]] = set()  # to end: named in the log
         self.is_stopping = False
         self.when_stopping: Callable[[], object] = lambda: None
@@ -61,17 +60,17 @@ class Runner:
     def begin(self, loop: asyncio.AbstractEventLoop, first_step: FirstStep) -> None:
         """The run is inside that loop from now on, and tasks begin as ``tasks.FIRST_STEP`` says."""
         self.loop = loop
-        self.server._set_eager(loop, *first_step)
+        self.server._set_eager((loop, *first_step))
 
     def watch(self, conn: Connection, name: str, waits: bool, task: asyncio.Task[object]) -> None:
         """The task of an async handler did not end with its first step."""
-        self.tasks[task] = (conn, name)
+        self.tasks[task] = (conn, name, waits)
         self.side_of(conn)  # is told of the connection's end from now on
         self._begin_beside(conn, name, waits)
-        task.add_done_callback(partial(self._done, conn, name, waits))
+        task.add_done_callback(self._done)
 
-    def _done(self, conn: Connection, name: str, waits: bool, task: asyncio.Task[object]) -> None:
-        del self.tasks[task]
+    def _done(self, task: asyncio.Task[object]) -> None:
+        conn, name, waits = self.tasks.pop(task)
         self.refusing.discard(task)
         self._finish(conn, name, waits, None if task.cancelled() else task.exception())
 
@@ -79,7 +78,7 @@ class Runner:
         """The server stops: handlers have until shutdown_timeout to end. Those of on_close are on
         their way to it."""
         self.is_stopping = True
-        for task, (_, name) in list(self.tasks.items()):
+        for task, (_, name, _) in list(self.tasks.items()):
             if name != "close":
                 task.cancel()
         self.when_stopping()
@@ -134,7 +133,7 @@ class Runner:
 
     def ended(self) -> None:
         """The run is over."""
-        self.server._set_eager(None, None, None, None, None, None)
+        self.server._set_eager(None)
         self.pool.end()
 
     def abandon(self) -> None:

@@ -103,7 +103,7 @@ class Serving:
             await asyncio.wait(left, timeout=GRACE)
         for task in left & (tasks.keys() - refusing):  # another may have waited too
             refusing.add(task)
-            conn, name = tasks[task]
+            conn, name, _ = tasks[task]
             coroutine: Any = task.get_coro()
             logger.warning(
                 "on_%s of connection %d goes on behind the end of the server: %s was cancelled, and "

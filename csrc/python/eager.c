@@ -18,6 +18,7 @@ static void drop_blank(struct ws_blank *blank) {
 
 int ws_eager_visit(const struct ws_eager *e, visitproc visit, void *arg) {
     Py_VISIT(e->loop);
+    Py_VISIT(e->keywords);
     Py_VISIT(e->start);
     Py_VISIT(e->blank_type);
     Py_VISIT(e->fill);
@@ -30,6 +31,7 @@ int ws_eager_visit(const struct ws_eager *e, visitproc visit, void *arg) {
 
 void ws_eager_clear(struct ws_eager *e) {
     Py_CLEAR(e->loop);
+    Py_CLEAR(e->keywords);
     Py_CLEAR(e->start);
     Py_CLEAR(e->blank_type);
     Py_CLEAR(e->fill);
@@ -38,13 +40,15 @@ void ws_eager_clear(struct ws_eager *e) {
     drop_blank(&e->spare);
 }
 
-int ws_eager_set(struct ws_eager *e, PyObject *args) {
+int ws_eager_set(struct ws_eager *e, PyObject *within) {
     PyObject *loop, *start, *blank_type, *fill, *fail, *current; /* borrowed */
-    if (!PyArg_ParseTuple(args, "OOOOOO:_set_eager", &loop, &start, &blank_type, &fill, &fail,
+    ws_eager_clear(e);
+    if (within == Py_None) return 0;
+    if (!PyArg_ParseTuple(within, "OOOOOO:_set_eager", &loop, &start, &blank_type, &fill, &fail,
                           &current))
         return -1;
-    ws_eager_clear(e);
-    if (loop == Py_None) return 0;
+    e->keywords = Py_BuildValue("{sO}", "loop", loop);
+    if (!e->keywords) return -1;
     e->loop = Py_NewRef(loop);
     e->start = start == Py_None ? NULL : Py_NewRef(start);
     e->blank_type = Py_NewRef(blank_type);
@@ -87,10 +91,30 @@ static void spare(struct ws_eager *e, struct ws_blank *blank) {
     *blank = (struct ws_blank){NULL, NULL};
 }
 
+static bool set_type(const struct ws_eager *e, PyObject *task, PyTypeObject *type) {
+    return PyObject_GenericSetAttr(task, e->state->class_name, (PyObject *)type) == 0;
+}
+
+/* As fill(), without its lock: nobody else has the task. */
+static bool fill_new(const struct ws_eager *e, const struct ws_blank *blank) {
+    PyTypeObject *blank_type = (PyTypeObject *)e->blank_type, *type = blank_type->tp_base;
+    PyObject *args = PyTuple_Pack(1, blank->begun);
+    bool done = args && set_type(e, blank->task, type);
+    if (done && type->tp_init(blank->task, args, e->keywords) < 0) {
+        PyObject *exc = ws_errors_take();
+        if (!set_type(e, blank->task, blank_type)) ws_errors_drop(blank->task);
+        ws_errors_give(exc);
+        done = false;
+    }
+    Py_XDECREF(args);
+    return done;
+}
+
 /* Makes it the task of its coroutine, if it is not yet. False: it raised. */
-static bool fill(const struct ws_eager *e, PyObject *task) {
-    if (!is_blank(e, task)) return true;
-    PyObject *none = PyObject_CallOneArg(e->fill, task);
+static bool fill(const struct ws_eager *e, const struct ws_blank *blank) {
+    if (!is_blank(e, blank->task)) return true;
+    if (is_as_new(e, blank->task)) return fill_new(e, blank);
+    PyObject *none = PyObject_CallOneArg(e->fill, blank->task);
     Py_XDECREF(none);
     return none != NULL;
 }
@@ -129,7 +153,7 @@ static PyObject *fail(const struct ws_eager *e, PyObject *task, PyObject *exc) {
 static bool come_to(const struct ws_eager *e, const struct ws_blank *blank, PySendResult sent,
                     PyObject *value) {
     PyObject *exc = sent == PYGEN_ERROR ? ws_errors_take() : NULL;
-    if (!fill(e, blank->task)) {
+    if (!fill(e, blank)) {
         Py_XDECREF(value);
         if (exc) ws_errors_drop(blank->task);
     } else {

@@ -45,55 +45,52 @@ static bool is_waited_for(struct ws_conn_object *conn, enum ws_handler_slot slot
     return slot != WS_HANDLER_CLOSE && !ws_conn_type_server(conn)->concurrent[slot];
 }
 
-/* conn, the name of the event and whether it is waited for, in front of what the runner is called
- * with. */
-static PyObject *call_runner(struct ws_conn_object *conn, enum ws_handler_slot slot, bool waits,
-                             const char *method, PyObject *tail) {
-    PyObject *runner = ws_conn_type_server(conn)->runner;
-    if (!runner) { /* the collector has taken the server apart */
-        PyErr_SetString(PyExc_RuntimeError, "the server is gone");
-        return NULL;
-    }
-    return PyObject_CallMethod(runner, method, "OsOO", (PyObject *)conn,
-                               ws_server_type_slot_name(slot), waits ? Py_True : Py_False, tail);
+static PyObject *slot_name(struct ws_conn_object *conn, enum ws_handler_slot slot) { /* borrowed */
+    return PyTuple_GET_ITEM(ws_conn_type_server(conn)->state->slot_names, slot);
 }
 
-/* The run does not end before the handler has, and what comes next to conn waits. */
-static void go_on(struct ws_conn_object *conn, bool waits) {
+/* The handler goes on as what is given to that method of the runner: the run does not end before it
+ * has, and what comes next to conn waits. */
+static bool go_on(struct ws_conn_object *conn, enum ws_handler_slot slot, bool waits,
+                  PyObject *method, PyObject *what) {
+    PyObject *args[] = {(PyObject *)conn, slot_name(conn, slot), waits ? Py_True : Py_False, what};
+    if (!method) { /* the collector has taken the server apart */
+        PyErr_SetString(PyExc_RuntimeError, "the server is gone");
+        return false;
+    }
+    PyObject *none = PyObject_Vectorcall(method, args, 4, NULL);
+    if (!none) return false;
+    Py_DECREF(none);
     ws_loop_keep(ws_server_loop(ws_conn_type_server(conn)->core));
     if (waits) ws_conn_begin_busy(conn->core);
+    return true;
 }
 
-/* The task goes on. Steals it. */
-static bool watch(struct ws_conn_object *conn, enum ws_handler_slot slot, bool waits,
-                  PyObject *task) {
-    PyObject *none = call_runner(conn, slot, waits, "watch", task);
-    Py_DECREF(task);
-    if (none) go_on(conn, waits);
-    Py_XDECREF(none);
-    return none != NULL;
-}
-
-static bool refuse_task(enum ws_handler_slot slot, PyObject *coroutine) {
+static bool refuse_task(struct ws_conn_object *conn, enum ws_handler_slot slot,
+                        PyObject *coroutine) {
     PyObject *none = PyObject_CallMethod(coroutine, "close", NULL);
     Py_XDECREF(none);
     if (none)
-        PyErr_Format(PyExc_RuntimeError, "on_%s is async, and the server does not run in asyncio",
-                     ws_server_type_slot_name(slot));
+        PyErr_Format(PyExc_RuntimeError, "on_%U is async, and the server does not run in asyncio",
+                     slot_name(conn, slot));
     return false;
 }
 
 /* Takes what an async handler returned. False: it raised. */
 static bool start_task(struct ws_conn_object *conn, enum ws_handler_slot slot,
                        PyObject *coroutine) {
-    struct ws_eager *eager = &ws_conn_type_server(conn)->eager;
-    if (!eager->loop) return refuse_task(slot, coroutine);
+    struct ws_server_object *server = ws_conn_type_server(conn);
+    struct ws_eager *eager = &server->eager;
+    if (!eager->loop) return refuse_task(conn, slot, coroutine);
     bool waits = is_waited_for(conn, slot);
     PyObject *context = ws_conn_type_context(conn, waits);
     if (!context) return false;
     PyObject *task = ws_eager_start(eager, coroutine, context);
     Py_DECREF(context);
-    return task ? watch(conn, slot, waits, task) : !PyErr_Occurred();
+    if (!task) return !PyErr_Occurred();
+    bool goes_on = go_on(conn, slot, waits, server->watch, task);
+    Py_DECREF(task);
+    return goes_on;
 }
 
 static bool submit(struct ws_conn_object *conn, enum ws_handler_slot slot, PyObject *handler,
@@ -103,11 +100,9 @@ static bool submit(struct ws_conn_object *conn, enum ws_handler_slot slot, PyObj
     PyTuple_SET_ITEM(call, 0, Py_NewRef(handler));
     for (size_t i = 0; i < n; i++) PyTuple_SET_ITEM(call, (Py_ssize_t)i + 1, Py_NewRef(args[i]));
     bool waits = is_waited_for(conn, slot);
-    PyObject *none = call_runner(conn, slot, waits, "submit", call);
+    bool goes_on = go_on(conn, slot, waits, ws_conn_type_server(conn)->submit, call);
     Py_DECREF(call);
-    if (none) go_on(conn, waits);
-    Py_XDECREF(none);
-    return none != NULL;
+    return goes_on;
 }
 
 /* Calls the handler of an event, as its mode says. args has a free place in front; args[0] is conn.
@@ -151,26 +146,25 @@ static PyObject *take_exception(struct ws_server_object *server) {
 
 /* Lets wspy.errors write the traceback, and say whether the handler has failed: to meet the
  * connection's end is no failure. */
-static bool log_exception(struct ws_conn_object *conn, enum ws_handler_slot slot, PyObject *exc) {
+static bool log_exception(struct ws_conn_object *conn, enum ws_handler_slot slot, bool may_wait,
+                          PyObject *exc) {
     struct ws_server_object *server = ws_conn_type_server(conn);
     PyObject *log = server->state->log_handler_error;
-    PyObject *event = PyUnicode_FromString(ws_server_type_slot_name(slot));
-    PyObject *may_wait = server->modes[slot] != WS_MODE_PLAIN ? Py_True : Py_False;
-    struct call call = {.args = {event, (PyObject *)conn, exc, may_wait}};
-    PyObject *failed = event ? call_held(log, call.args, 4) : NULL;
+    struct call call = {
+        .args = {slot_name(conn, slot), (PyObject *)conn, exc, may_wait ? Py_True : Py_False}};
+    PyObject *failed = call_held(log, call.args, 4);
     PyObject *second = failed ? NULL : take_exception(server);
     if (second) {
         ws_errors_give(second);
         ws_errors_drop(log);
     }
-    Py_XDECREF(event);
     Py_XDECREF(failed);
     return failed != Py_False;
 }
 
 /* A handler of conn raised: on_error is told; without it, or if it fails too, the log is, and the
- * connection is closed. */
-static void handle_exception(struct ws_conn_object *conn, enum ws_handler_slot slot) {
+ * connection is closed. may_wait: it was a task, or on a thread. */
+static void take_failure(struct ws_conn_object *conn, enum ws_handler_slot slot, bool may_wait) {
     struct ws_server_object *server = ws_conn_type_server(conn);
     PyObject *exc = take_exception(server);
     if (!exc) return;
@@ -182,14 +176,19 @@ static void handle_exception(struct ws_conn_object *conn, enum ws_handler_slot s
             return;
         }
         PyObject *second = take_exception(server);
-        if (second) log_exception(conn, WS_HANDLER_ERROR, second);
+        if (second) log_exception(conn, WS_HANDLER_ERROR, false, second);
         Py_XDECREF(second);
     }
     /* RFC 6455 section 7.4.1: "1011 indicates that a server is terminating the connection because
      * it encountered an unexpected condition". One that has ended ignores it. */
-    if (log_exception(conn, slot, exc))
+    if (log_exception(conn, slot, may_wait, exc))
         ws_conn_close(conn->core, 1011, (struct ws_slice){"", 0}, WS_CLOSE_ERROR);
     Py_DECREF(exc);
+}
+
+/* It raised when it was called. */
+static void handle_exception(struct ws_conn_object *conn, enum ws_handler_slot slot) {
+    take_failure(conn, slot, ws_conn_type_server(conn)->modes[slot] != WS_MODE_PLAIN);
 }
 
 /* ---- events ---- */
@@ -495,7 +494,7 @@ int ws_events_finish(struct ws_conn_object *conn, enum ws_handler_slot slot, boo
     struct ws_server_object *server = ws_conn_type_server(conn);
     if (exc != Py_None) {
         ws_errors_give(Py_NewRef(exc));
-        handle_exception(conn, slot);
+        take_failure(conn, slot, true);
     }
     if (server->phase == WS_SERVER_ENDED) return 0;
     ws_loop_let_go(ws_server_loop(server->core));

@@ -32,6 +32,11 @@ static PyObject *new_cache(PyObject *module) {
     return PyDict_New();
 }
 
+static PyObject *new_class_name(PyObject *module) {
+    (void)module;
+    return PyUnicode_InternFromString("__class__");
+}
+
 /* An object of the state: made here, and shown if it is a type with a name of its own; or found in
  * another module. In the order in which they come to be. */
 struct member {
@@ -58,6 +63,8 @@ static const struct member members[] = {
     HIDDEN(begun_type, ws_begun_type_new),
     MADE(server_type, ws_server_type_new),
     MADE(poller_type, ws_poller_type_new),
+    HIDDEN(slot_names, ws_server_type_new_names),
+    HIDDEN(class_name, new_class_name),
     FOUND(struct_error, "wspy.errors", "StructError"),
     FOUND(struct_of_library, "struct", "Struct"),
     HIDDEN(struct_cache, new_cache),

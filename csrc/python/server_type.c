@@ -25,8 +25,15 @@ static const char *const slot_names[WS_HANDLER_COUNT] = {
     [WS_HANDLER_JSON] = "json",   [WS_HANDLER_REQUEST] = "request",
 };
 
-const char *ws_server_type_slot_name(enum ws_handler_slot slot) {
-    return slot_names[slot];
+PyObject *ws_server_type_new_names(PyObject *module) {
+    (void)module;
+    PyObject *names = PyTuple_New(WS_HANDLER_COUNT);
+    for (int i = 0; names && i < WS_HANDLER_COUNT; i++) {
+        PyObject *name = PyUnicode_InternFromString(slot_names[i]);
+        if (name) PyTuple_SET_ITEM(names, i, name);
+        else Py_CLEAR(names);
+    }
+    return names;
 }
 
 /* ---- checks: false with an exception set ---- */
@@ -105,6 +112,8 @@ static int server_traverse(struct ws_server_object *self, visitproc visit, void 
     Py_VISIT(self->packed.of);
     for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_VISIT(self->handlers[i]);
     Py_VISIT(self->runner);
+    Py_VISIT(self->watch);
+    Py_VISIT(self->submit);
     Py_VISIT(self->failure);
     Py_VISIT(self->json_dumps);
     Py_VISIT(self->json_loads);
@@ -118,6 +127,8 @@ static int server_clear(struct ws_server_object *self) {
     for (int i = 0; i < WS_HANDLER_COUNT; i++) Py_CLEAR(self->handlers[i]);
     Py_CLEAR(self->packed.of);
     Py_CLEAR(self->runner);
+    Py_CLEAR(self->watch);
+    Py_CLEAR(self->submit);
     ws_eager_clear(&self->eager);
     Py_CLEAR(self->failure);
     Py_CLEAR(self->json_dumps);
@@ -309,20 +320,29 @@ PyDoc_STRVAR(set_runner_doc,
 "the server stops, its ended() when the run is over. Direct.");
 
 static PyObject *server_set_runner(struct ws_server_object *self, PyObject *runner) {
+    PyObject *watch = PyObject_GetAttrString(runner, "watch");
+    PyObject *submit = watch ? PyObject_GetAttrString(runner, "submit") : NULL;
+    if (!submit) {
+        Py_XDECREF(watch);
+        return NULL;
+    }
     Py_XSETREF(self->runner, Py_NewRef(runner));
+    Py_XSETREF(self->watch, watch);
+    Py_XSETREF(self->submit, submit);
     Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(set_eager_doc,
-"_set_eager($self, loop, start, blank_type, fill, fail, current, /)\n--\n\n"
-"Run in asyncio: in that loop, with tasks made by start(coroutine, loop, context), which gives the\n"
-"task, or None if it is done already, or raises. If that is None, by blank_type(loop, begun), whose\n"
-"first step is taken while it is current[loop]. fill(task) makes it the task of begun, and of\n"
-"another type, which it must be once somebody has it do something; fail(task, exception) gives what\n"
-"such a task raises, if its first step raised that. loop None: no longer. Direct.");
+"_set_eager($self, within, /)\n--\n\n"
+"Run in asyncio: within (loop, start, blank_type, fill, fail, current). Tasks are made by\n"
+"start(coroutine, loop, context), which gives the task, or None if it is done already, or raises.\n"
+"If that is None, by blank_type(loop, begun), whose first step is taken while it is current[loop].\n"
+"fill(task) makes it the task of begun, and of blank_type's base, which it must be once somebody\n"
+"has it do something; fail(task, exception) gives what such a task raises, if its first step raised\n"
+"that. None: no longer. Direct.");
 
-static PyObject *server_set_eager(struct ws_server_object *self, PyObject *args) {
-    if (ws_eager_set(&self->eager, args) < 0) return NULL;
+static PyObject *server_set_eager(struct ws_server_object *self, PyObject *within) {
+    if (ws_eager_set(&self->eager, within) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -492,7 +512,7 @@ static PyMethodDef methods[] = {
     {"_set_handler", (PyCFunction)server_set_handler, METH_VARARGS, set_handler_doc},
     {"_set_packed", (PyCFunction)server_set_packed, METH_VARARGS, set_packed_doc},
     {"_set_runner", (PyCFunction)server_set_runner, METH_O, set_runner_doc},
-    {"_set_eager", (PyCFunction)server_set_eager, METH_VARARGS, set_eager_doc},
+    {"_set_eager", (PyCFunction)server_set_eager, METH_O, set_eager_doc},
     {"_finish", (PyCFunction)server_finish, METH_VARARGS, finish_doc},
     {"_get_handler", (PyCFunction)server_get_handler, METH_VARARGS, get_handler_doc},
     {"_set_log_level", (PyCFunction)server_set_log_level, METH_VARARGS, set_log_level_doc},

@@ -57,6 +57,7 @@ struct ws_server_object {
     uint8_t modes[WS_HANDLER_COUNT];            /* enum ws_handler_mode */
     bool concurrent[WS_HANDLER_COUNT]; /* the next event does not wait for the end of this one */
     PyObject *runner;                  /* owned: what starts those that go on; NULL: none yet */
+    PyObject *watch, *submit;          /* owned: methods of it, which come often */
     struct ws_eager eager;             /* of async handlers */
     struct ws_packed packed;           /* with the handler of its slot */
     PyObject *failure;                 /* owned: what _run will raise, or NULL */
@@ -79,9 +80,9 @@ bool ws_server_type_is_new(const struct ws_server_object *self, const char *othe
 bool ws_server_type_may_call(const struct ws_server_object *self);
 /* The slot of a handler's name, or -1 with ValueError set. */
 int ws_server_type_find_slot(const char *name);
-/* "open", "message", ...: what _set_handler takes and log_handler_error gets. */
-const char *ws_server_type_slot_name(enum ws_handler_slot slot);
-/* New reference, or NULL with an exception set. */
+/* New references, or NULL with an exception set. The names, of each slot, are "open", "message",
+ * ...: what _set_handler takes and log_handler_error gets. */
+PyObject *ws_server_type_new_names(PyObject *module);
 PyObject *ws_server_type_new(PyObject *module);
 
 #endif

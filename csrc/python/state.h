@@ -15,6 +15,8 @@ enum { WS_PROTOCOL_EVENTS = 7 };
 /* Every object is owned; set by the module's exec. */
 struct ws_state {
     PyTypeObject *server_type;
+    PyObject *slot_names; /* a tuple, in the order of enum ws_handler_slot */
+    PyObject *class_name; /* "__class__" */
     PyTypeObject *conn_type;
     PyTypeObject *stream_type;
     PyTypeObject *timer_type;
