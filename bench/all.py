@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from async_echo import ASYNC_ECHO
+from async_echo import ASYNC
 from broadcast import BROADCAST
 from command import main
 from compression import COMPRESSION
@@ -19,4 +19,4 @@ from latency import LATENCY
 from packed import PACKED
 
 if __name__ == "__main__":
-    sys.exit(main([ECHO, BROADCAST, HANDSHAKE, LATENCY, IDLE, PACKED, ASYNC_ECHO, *COMPRESSION]))
+    sys.exit(main([ECHO, BROADCAST, HANDSHAKE, LATENCY, IDLE, PACKED, *ASYNC, *COMPRESSION]))

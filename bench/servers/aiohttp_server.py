@@ -1,4 +1,4 @@
-"""Echo server with aiohttp: a WebSocketResponse. Usage: aiohttp_server.py PORT [deflate]"""
+"""Echo server with aiohttp: a WebSocketResponse. Usage: aiohttp_server.py PORT [deflate] [wait]"""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from importlib.util import find_spec
 from aiohttp import WSMsgType, web
 
 DEFLATE = "deflate" in sys.argv
+WAITS = "wait" in sys.argv
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
     ws = web.WebSocketResponse(compress=DEFLATE, max_msg_size=16 * 1024 * 1024)
     await ws.prepare(request)
     async for message in ws:
+        if WAITS:
+            await asyncio.sleep(0)
         if message.type == WSMsgType.TEXT:
             await ws.send_str(message.data)
         elif message.type == WSMsgType.BINARY:

@@ -1,7 +1,11 @@
-"""Echo server with uvicorn: a bare ASGI application, no compression. Usage: uvicorn_server.py PORT"""
+"""Echo server with uvicorn: a bare ASGI application, no compression.
+
+Usage: uvicorn_server.py PORT [wait]
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,6 +13,7 @@ from typing import Any
 import uvicorn
 
 Message = dict[str, Any]
+WAITS = "wait" in sys.argv
 
 
 async def echo(
@@ -19,6 +24,8 @@ async def echo(
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
+        if WAITS:
+            await asyncio.sleep(0)
         if message.get("text") is not None:
             await send({"type": "websocket.send", "text": message["text"]})
         else:

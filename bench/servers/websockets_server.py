@@ -1,7 +1,8 @@
-"""Echo server with websockets: asyncio serve. Usage: websockets_server.py PORT [deflate]"""
+"""Echo server with websockets: asyncio serve. Usage: websockets_server.py PORT [deflate] [wait]"""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -11,12 +12,15 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosedError
 
 COMPRESSION = "deflate" if "deflate" in sys.argv else None
+WAITS = "wait" in sys.argv
 
 
 async def echo(connection: ServerConnection) -> None:
     # A client that hangs up without a close frame is no error to be logged: handshakes end so.
     with suppress(ConnectionClosedError):
         async for message in connection:
+            if WAITS:
+                await asyncio.sleep(0)
             await connection.send(message)
 
 

@@ -1,4 +1,4 @@
-"""Echo server with wspy: a coroutine for each connection. Usage: wspy_serve_async.py PORT"""
+"""Echo server with wspy: a coroutine for each connection. Usage: wspy_serve_async.py PORT [wait]"""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from importlib import import_module
 
 from wspy.aio import ServerConnection, serve
 
+WAITS = "wait" in sys.argv
+
 
 async def echo(ws: ServerConnection) -> None:
     async for message in ws:
+        if WAITS:
+            await asyncio.sleep(0)
         await ws.send(message)
 
 
