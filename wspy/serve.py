@@ -175,6 +175,9 @@ class AsyncServer:
         try:
             await self.handler(ws)
             code = 1000
+        except asyncio.CancelledError:
+            code = 1001  # "going away": asyncio.run() cancels all tasks at its end
+            raise
         except Exception as exc:
             if isinstance(exc, ConnectionClosed) and not conn.is_open:
                 self.logger.info("%r: %s", ws, exc)  # its coroutine had no more to do
@@ -299,7 +302,8 @@ class serve:
 
     ``async with`` closes the server at the end of the block; ``server = await serve(...)`` leaves
     that to ``server.close()``. When the coroutine returns, its connection is closed with 1000;
-    when it raises, that is logged and the connection is closed with 1011.
+    when it raises, that is logged and the connection is closed with 1011; when it is cancelled,
+    with 1001.
 
     ``host`` None is every address and ``port`` 0 any that is free; ``unix`` is a path in their
     place. Sizes are bytes, times seconds, and None is no limit. ``open_timeout``: for the request;
