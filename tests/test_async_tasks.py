@@ -10,12 +10,12 @@ import gc
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import loops
 import pytest
 from conftest import Records, Servers
-from support import TIMEOUT, Connect, text, wait_until
+from support import TIMEOUT, Connect, finish, script, text, wait_until
 
 import wspy
 from wspy import tasks
@@ -475,6 +475,94 @@ def test_another_thread_looks_at_the_task_while_its_first_step_ends(
     loops.run("asyncio", main())
     assert len(names) == 2
     assert names[0] == names[1]
+
+
+AUDITED = """
+import asyncio
+import sys
+
+import wspy
+
+sys.path.insert(0, "tests")
+import loops
+
+shown = []
+steps = []
+unheard = []
+
+
+def hook(event, args):
+    if event == "object.__setattr__":
+        shown.append(repr(args[0]))
+
+
+async def on_message(conn, message):
+    steps.append(1)
+    await asyncio.sleep(0)
+    steps.append(2)
+    await asyncio.sleep(0.01)
+    steps.append(3)
+    conn.send("went on")
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: unheard.append(context))
+    server = wspy.Server(port=0, on_message=on_message)
+    async with server, loops.connect(server) as client:
+        for _ in range(2):
+            await client.send("go")
+            assert await loops.soon(client.recv()) == "went on"
+
+
+sys.addaudithook(hook)
+loops.run("asyncio", main())
+print(steps, unheard, any("Task" in text for text in shown))
+"""
+
+
+def test_an_audit_hook_is_shown_the_task() -> None:
+    """It is told that the blank task gets another type, and shows it: that does not fill it, or it
+    would be filled twice."""
+    with script(AUDITED) as process:  # a hook stays for good
+        code, output, _ = finish(process)
+    assert (code, output) == (0, f"[1, 2, 3, 1, 2, 3] [] {hasattr(tasks, '_Task')}\n")
+
+
+@pytest.mark.skipif(not hasattr(tasks, "_Task"), reason="asyncio starts them by itself")
+def test_the_loop_takes_no_task(
+    servers: Servers, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its handler has failed for good, though asyncio shows the task when it is destroyed."""
+    ends: list[str] = []
+
+    def call_soon(*args: Any, **kwargs: Any) -> NoReturn:
+        monkeypatch.undo()
+        raise RuntimeError("no more calls")
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: ends.append(f"{context!r:.0}shown"))
+        if message == "fail":
+            monkeypatch.setattr(loop, "call_soon", call_soon)
+        try:
+            await asyncio.sleep(0)
+            ends.append("went on")
+        except GeneratorExit:
+            ends.append("closed")
+        else:
+            conn.send(" ".join(ends))
+            ends.clear()
+
+    def on_error(conn: wspy.Connection, exc: Exception) -> None:
+        conn.send(repr(exc))
+
+    client = connect(servers.run(on_message=on_message, on_error=on_error))
+    for _ in range(2):
+        client.send("fail")
+        assert client.receive() == "RuntimeError('no more calls')"
+        client.send("wait")
+        assert client.receive() == "closed shown went on"
 
 
 @pytest.mark.skipif(not hasattr(tasks, "_Task"), reason="asyncio starts them by itself")

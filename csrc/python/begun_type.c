@@ -227,6 +227,13 @@ void ws_begun_type_set(PyObject *begun, PyObject *coroutine, PyObject *context) 
     Py_XSETREF(self->context, Py_XNewRef(context));
 }
 
+PyObject *ws_begun_type_swap(PyObject *begun, PyObject *coroutine) {
+    struct begun *self = (struct begun *)begun;
+    PyObject *old = self->coroutine;
+    self->coroutine = coroutine;
+    return old;
+}
+
 PySendResult ws_begun_type_step(PyObject *begun, PyObject **value) {
     return step((struct begun *)begun, Py_None, value);
 }

@@ -95,28 +95,31 @@ static bool set_type(const struct ws_eager *e, PyObject *task, PyTypeObject *typ
     return PyObject_GenericSetAttr(task, e->state->class_name, (PyObject *)type) == 0;
 }
 
-/* As fill(), without its lock: nobody else has the task. */
-static bool fill_new(const struct ws_eager *e, const struct ws_blank *blank) {
-    PyTypeObject *blank_type = (PyTypeObject *)e->blank_type, *type = blank_type->tp_base;
-    PyObject *args = PyTuple_Pack(1, blank->begun);
-    bool done = args && set_type(e, blank->task, type);
-    if (done && type->tp_init(blank->task, args, e->keywords) < 0) {
-        PyObject *exc = ws_errors_take();
-        if (!set_type(e, blank->task, blank_type)) ws_errors_drop(blank->task);
-        ws_errors_give(exc);
-        done = false;
-    }
-    Py_XDECREF(args);
-    return done;
+/* As e->fill, without its lock: nobody else has the task. For an audit hook, which is told of the
+ * new type, it is blank, and not one to be filled. If this fails the task is of no use any more. */
+static bool fill_new(const struct ws_eager *e, const struct ws_blank *blank, PyObject *args) {
+    PyTypeObject *type = ((PyTypeObject *)e->blank_type)->tp_base;
+    PyObject *coroutine = ws_begun_type_swap(blank->begun, NULL);
+    bool done = set_type(e, blank->task, type);
+    Py_XDECREF(ws_begun_type_swap(blank->begun, coroutine));
+    return done && type->tp_init(blank->task, args, e->keywords) == 0;
+}
+
+static bool fill_shared(const struct ws_eager *e, PyObject *task) {
+    PyObject *none = PyObject_CallOneArg(e->fill, task);
+    Py_XDECREF(none);
+    return none != NULL;
 }
 
 /* Makes it the task of its coroutine, if it is not yet. False: it raised. */
 static bool fill(const struct ws_eager *e, const struct ws_blank *blank) {
     if (!is_blank(e, blank->task)) return true;
-    if (is_as_new(e, blank->task)) return fill_new(e, blank);
-    PyObject *none = PyObject_CallOneArg(e->fill, blank->task);
-    Py_XDECREF(none);
-    return none != NULL;
+    PyObject *args = PyTuple_Pack(1, blank->begun); /* before the look: the collector may run */
+    if (!args) return false;
+    bool is_new = is_as_new(e, blank->task);
+    bool done = is_new ? fill_new(e, blank, args) : fill_shared(e, blank->task);
+    Py_DECREF(args);
+    return done;
 }
 
 /* ---- the step ---- */
@@ -153,8 +156,9 @@ static PyObject *fail(const struct ws_eager *e, PyObject *task, PyObject *exc) {
 static bool come_to(const struct ws_eager *e, const struct ws_blank *blank, PySendResult sent,
                     PyObject *value) {
     PyObject *exc = sent == PYGEN_ERROR ? ws_errors_take() : NULL;
-    if (!fill(e, blank)) {
+    if (!fill(e, blank)) { /* the coroutine ends here, whoever has the task */
         Py_XDECREF(value);
+        ws_begun_type_set(blank->begun, NULL, NULL);
         if (exc) ws_errors_drop(blank->task);
     } else {
         if (exc) value = fail(e, blank->task, exc);
