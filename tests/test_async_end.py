@@ -282,6 +282,55 @@ def test_a_task_that_outlives_its_connection(servers: Servers, connect: Connect)
     assert get(errors) == (4000, "over")
 
 
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_handler_that_sends_for_ever_ends_with_its_connection(
+    servers: Servers, connect: Connect, asks: bool
+) -> None:
+    ends: queue.Queue[object] = queue.Queue()
+
+    async def on_open(conn: wspy.Connection) -> None:
+        try:
+            while not asks or conn.is_open:
+                conn.send("tick")
+                await asyncio.sleep(0.001)
+            ends.put("asked")
+        except wspy.ConnectionClosed as exc:
+            ends.put(exc.code)
+
+    server = servers.run(
+        on_open=on_open, on_close=lambda conn, code, reason: ends.put(conn.close_kind)
+    )
+    client = connect(server)
+    assert client.receive() == "tick"
+    client.reset()
+    assert get(ends) == ("asked" if asks else 1006)
+    assert get(ends) == "reset"
+
+
+def test_what_came_before_the_end_is_told_though_nothing_can_be_sent(
+    servers: Servers, connect: Connect, doors: Doors
+) -> None:
+    told: queue.Queue[object] = queue.Queue()
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        told.put(message)
+        if message == "first":
+            await doors.wait("in")
+            await conn.wait_closed()
+            told.put(conn.is_open)
+
+    server = servers.run(
+        on_message=on_message, on_close=lambda conn, code, reason: told.put(conn.close_kind)
+    )
+    client = connect(server)
+    client.send("first")
+    client.send("second")
+    assert get(doors.arrived) == "in"
+    client.socket.close()
+    doors.open("in")
+    assert [get(told) for _ in range(4)] == ["first", False, "second", "eof"]
+
+
 @pytest.mark.parametrize("has_on_error", [False, True])
 def test_a_handler_that_ends_with_its_connection_has_not_failed(
     servers: Servers, connect: Connect, doors: Doors, log: Records, has_on_error: bool

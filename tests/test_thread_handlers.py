@@ -316,6 +316,33 @@ def test_a_connection_that_has_gone(servers: Servers, connect: Connect) -> None:
     assert (exc.code, exc.reason) == (4000, "bye")
 
 
+def test_a_handler_that_sends_for_ever_ends_with_its_connection(
+    servers: Servers, connect: Connect
+) -> None:
+    ends: queue.Queue[object] = queue.Queue()
+    pause = threading.Event()
+    server = servers.make()
+
+    @server.on_open(thread=True)
+    def opened(conn: wspy.Connection) -> None:
+        try:
+            while not pause.wait(0.001):
+                conn.send("tick")
+        except wspy.ConnectionClosed as exc:
+            ends.put((exc.code, conn.is_open))
+
+    server.on_close(lambda conn, code, reason: ends.put(conn.close_kind))
+    servers.start(server)
+    client = connect(server)
+    try:
+        assert client.receive() == "tick"
+        client.reset()
+        assert get(ends) == (1006, False)
+        assert get(ends) == "reset"
+    finally:
+        pause.set()
+
+
 def test_the_close_waits_for_the_handler(servers: Servers, connect: Connect) -> None:
     held, closed = Held(), threading.Event()
     server = servers.make()

@@ -187,6 +187,7 @@ void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind) {
 
 void ws_conn_hangup(struct ws_conn *c) {
     c->broken = true;
+    ws_conn_note_lost(c);
     c->paused = c->throttled = false; /* the end is seen by reading, and told again until it is */
     ws_conn_drop_queue(c);
     ws_conn_touch(c);
@@ -217,7 +218,7 @@ struct ws_slice ws_conn_get_head(const struct ws_conn *c) {
 bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
     const struct ws_closing *closing = atomic_load_explicit(&c->closing, memory_order_acquire);
     *out = (struct ws_close){.code = 1006, .reason = {"", 0}, .sent_reason = {"", 0}};
-    if (atomic_load_explicit(&c->told, memory_order_acquire)) {
+    if (atomic_load_explicit(&c->told, memory_order_acquire) == WS_CONN_TOLD) {
         out->code = c->code;
         out->sent_code = c->sent_code;
         if (c->words) {

@@ -68,6 +68,13 @@ enum ws_conn_mark {
     WS_CONN_GIVEN_UP = 4 /* to be buried at the tick's end */
 };
 
+/* What users may know of the end. */
+enum ws_conn_told {
+    WS_CONN_UNTOLD,
+    WS_CONN_LOST, /* broken and busy: a handler that on_close waits for is not to send for ever */
+    WS_CONN_TOLD  /* on_close was called: what it said stays */
+};
+
 /* Memory counts here: there may be a million of these that do nothing. What every message needs
  * comes first. */
 struct ws_conn {
@@ -109,7 +116,7 @@ struct ws_conn {
     bool awaits_pongs : 1;     /* on_ponged is called for each */
     uint16_t subprotocol : 15; /* which of the options', counted from 1; 0: none */
     /* From here on other threads write: not in one word with the above, which is read as one. */
-    _Atomic bool told;         /* on_close was called: what it said stays */
+    _Atomic uint8_t told;      /* enum ws_conn_told; the owner writes it */
     _Atomic bool streaming;    /* somebody sends parts */
     _Atomic bool ping_posted;  /* a ping of the core's is in the mailbox */
     _Atomic bool drain_posted; /* a DRAIN is in the mailbox */
@@ -344,6 +351,8 @@ void ws_conn_leave(struct ws_conn *c);
 
 /* Its end waits in the lane: who waits for this connection in its handler would wait for ever. */
 void ws_conn_tell_gone(struct ws_conn *c, const struct ws_event *ev);
+/* Its handler goes on, or the peer takes nothing more: if both are so, users are to know. */
+void ws_conn_note_lost(struct ws_conn *c);
 /* The handler is done. */
 void ws_conn_apply_done(struct ws_conn *c);
 

@@ -10,11 +10,22 @@ void ws_conn_tell_gone(struct ws_conn *c, const struct ws_event *ev) {
     ws_conn_event(c, &gone);
 }
 
+void ws_conn_note_lost(struct ws_conn *c) {
+    if (!c->opened || !c->busy || !c->broken) return;
+    if (atomic_load_explicit(&c->told, memory_order_relaxed) != WS_CONN_UNTOLD) return;
+    atomic_store_explicit(&c->told, WS_CONN_LOST, memory_order_release);
+}
+
+bool ws_conn_is_lost(const struct ws_conn *c) {
+    return atomic_load_explicit(&c->told, memory_order_acquire) == WS_CONN_LOST;
+}
+
 /* A close that waited for another reason waits for the handler from now on. */
 void ws_conn_begin_busy(struct ws_conn *c) {
     const struct ws_batch *lane = ws_conn_lane(c);
     if (c->state == WS_CONN_DEAD || c->busy) return;
     c->busy = true;
+    ws_conn_note_lost(c);
     for (size_t i = lane ? lane->head : 0; lane && i < lane->n; i++) {
         if (lane->events[i].kind < WS_EVENT_CLOSE) continue;
         ws_conn_tell_gone(c, &lane->events[i]);
@@ -25,6 +36,8 @@ void ws_conn_begin_busy(struct ws_conn *c) {
 void ws_conn_apply_done(struct ws_conn *c) {
     if (!c->busy) return; /* cut: it may have left the loop */
     c->busy = false;
+    /* Handlers of what waits begin after the end: what they send is dropped, as ever. */
+    if (ws_conn_is_lost(c)) atomic_store_explicit(&c->told, WS_CONN_UNTOLD, memory_order_release);
     if (c->state == WS_CONN_DEAD) return;
     if (c->tick->options->drop_headers) ws_conn_forget_headers(c); /* of on_open */
     ws_conn_touch(c); /* the flush takes up what waits */

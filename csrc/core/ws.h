@@ -432,6 +432,9 @@ uint64_t ws_conn_id(const struct ws_conn *c); /* [snapshot] */
 /* Messages to it that were dropped or replaced by a policy or a key. [snapshot] */
 uint64_t ws_conn_dropped(const struct ws_conn *c);
 bool ws_conn_is_open(const struct ws_conn *c); /* [snapshot] */
+/* Whether a handler goes on though the peer takes nothing more, as on_close waits for it: what sends
+ * gives WS_ERR_CLOSED until it has ended. [snapshot] */
+bool ws_conn_is_lost(const struct ws_conn *c);
 /* Bytes queued, posted ones included; of what is still to be compressed, as it is. [snapshot] */
 size_t ws_conn_backlog(const struct ws_conn *c);
 /* [snapshot; direct with drop_headers] */

@@ -74,8 +74,9 @@ PyDoc_STRVAR(send_doc,
 "False does not, None does if it has at least Compression.threshold bytes. Send plain what is\n"
 "secret and stands beside what somebody else may choose: from sizes it may be guessed (RFC\n"
 "7692 section 8).\n\n"
-"ConnectionClosed after close() or once on_close has begun; TypeError for any other\n"
-"object; UnicodeEncodeError for a str with lone surrogates.\n\n"
+"ConnectionClosed after close() or once on_close has begun, and in a handler that on_close\n"
+"waits for (async, thread=True) once the peer has gone; TypeError for any other object;\n"
+"UnicodeEncodeError for a str with lone surrogates.\n\n"
 "bytes and str of 16 KiB and more are sent from where they lie, without a copy.\n\n"
 "Mailbox: any thread may call it.");
 
@@ -397,9 +398,14 @@ static PyObject *get_remote_address(struct ws_conn_object *self, void *closure) 
     return ws_convert_address(&address);
 }
 
+/* For users: a handler that on_close waits for is to see that the peer has gone. */
+static bool is_open(struct ws_conn_object *self) {
+    return ws_conn_is_open(self->core) && !ws_conn_is_lost(self->core);
+}
+
 static PyObject *get_is_open(struct ws_conn_object *self, void *closure) {
     (void)closure;
-    return PyBool_FromLong(ws_conn_is_open(self->core));
+    return PyBool_FromLong(is_open(self));
 }
 
 static PyObject *get_backlog(struct ws_conn_object *self, void *closure) {
@@ -487,7 +493,7 @@ static PyObject *conn_repr(struct ws_conn_object *self) {
     PyObject *path = ws_convert_latin1(get_head(self).path);
     PyObject *address = address_repr(self);
     PyObject *end = known ? PyUnicode_FromFormat("closed %d", (int)close.code)
-                          : PyUnicode_FromString(ws_conn_is_open(self->core) ? "open" : "closing");
+                          : PyUnicode_FromString(is_open(self) ? "open" : "closing");
     PyObject *repr = NULL;
     if (path && address && end) {
         repr = PyUnicode_FromFormat("<wspy.Connection %llu %U %U %U>",
@@ -569,7 +575,8 @@ PyDoc_STRVAR(headers_doc,
 PyDoc_STRVAR(remote_address_doc,
 "tuple[str, int] | None: the peer's IP address and port; None for a Unix socket. Snapshot.");
 PyDoc_STRVAR(is_open_doc,
-"bool: False from close(), or from the start of on_close, whichever is first. Snapshot.");
+"bool: False from close(), or from the start of on_close, whichever is first; in a handler that\n"
+"on_close waits for, once the peer has gone. Snapshot.");
 PyDoc_STRVAR(backlog_doc,
 "int: bytes that are queued and not yet taken by the operating system. Snapshot.");
 PyDoc_STRVAR(close_kind_doc,
