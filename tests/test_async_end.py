@@ -13,7 +13,7 @@ import loops
 import pytest
 from conftest import Records, Servers
 from loops import Doors
-from support import Connect, get, text, wait, wait_until
+from support import Connect, close_frame, get, text, wait, wait_until
 
 import wspy
 from wspy.runner import Runner
@@ -283,10 +283,12 @@ def test_a_task_that_outlives_its_connection(servers: Servers, connect: Connect)
 
 
 @pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("closes", [False, True])
 def test_a_handler_that_sends_for_ever_ends_with_its_connection(
-    servers: Servers, connect: Connect, asks: bool
+    servers: Servers, connect: Connect, closes: bool, asks: bool
 ) -> None:
     ends: queue.Queue[object] = queue.Queue()
+    code = 1000 if closes else 1006
 
     async def on_open(conn: wspy.Connection) -> None:
         try:
@@ -302,9 +304,54 @@ def test_a_handler_that_sends_for_ever_ends_with_its_connection(
     )
     client = connect(server)
     assert client.receive() == "tick"
-    client.reset()
-    assert get(ends) == ("asked" if asks else 1006)
-    assert get(ends) == "reset"
+    if closes:
+        client.send_raw(close_frame())
+        assert client.read_close() == (1000, "")
+    else:
+        client.reset()
+    assert get(ends) == ("asked" if asks else code)
+    assert get(ends) == ("peer" if closes else "reset")
+
+
+def test_what_was_asked_is_answered_behind_the_close(servers: Servers, connect: Connect) -> None:
+    """All of it, though its handlers wait; to them the connection is not open any more."""
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        while conn.is_open:
+            await asyncio.sleep(0)
+        for part in "ab":
+            conn.send(f"{message!s}{part}")
+            await asyncio.sleep(0)
+
+    client = connect(servers.run(on_message=on_message))
+    client.send_raw(text("1"), text("2"), close_frame())
+    assert [client.receive() for _ in range(4)] == ["1a", "1b", "2a", "2b"]
+    assert client.expect_close() == (1000, "")
+
+
+def test_a_message_is_answered_for_ever(servers: Servers, connect: Connect) -> None:
+    """Behind the peer's close frame only for close_timeout: then the frame is answered."""
+    ends: queue.Queue[object] = queue.Queue()
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        try:
+            while True:
+                conn.send("tick")
+                await asyncio.sleep(0.001)
+        except wspy.ConnectionClosed as exc:
+            ends.put((exc.code, exc.reason))
+
+    server = servers.make(close_timeout=0.05)
+    server.on_message(on_message)
+    server.on_close(lambda conn, code, reason: ends.put(conn.close_kind))
+    servers.start(server)
+    client = connect(server)
+    client.send("go")
+    assert client.receive() == "tick"
+    client.send_raw(close_frame(4000, "bye"))
+    assert client.read_close() == (4000, "")
+    assert get(ends) == (4000, "bye")
+    assert get(ends) == "peer"
 
 
 def test_what_came_before_the_end_is_told_though_nothing_can_be_sent(

@@ -187,7 +187,7 @@ void ws_conn_gone(struct ws_conn *c, enum ws_close_kind kind) {
 
 void ws_conn_hangup(struct ws_conn *c) {
     c->broken = true;
-    ws_conn_note_lost(c);
+    ws_conn_lose(c);
     c->paused = c->throttled = false; /* the end is seen by reading, and told again until it is */
     ws_conn_drop_queue(c);
     ws_conn_touch(c);

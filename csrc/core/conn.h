@@ -68,11 +68,14 @@ enum ws_conn_mark {
     WS_CONN_GIVEN_UP = 4 /* to be buried at the tick's end */
 };
 
-/* What users may know of the end. */
+/* What users know of the end. A handler that goes on is to see that the peer leaves, since on_close
+ * waits for it. */
 enum ws_conn_told {
     WS_CONN_UNTOLD,
-    WS_CONN_LOST, /* broken and busy: a handler that on_close waits for is not to send for ever */
-    WS_CONN_TOLD  /* on_close was called: what it said stays */
+    WS_CONN_PUSHES, /* untold; the handler that goes on answers nothing that the peer has sent */
+    WS_CONN_LEAVES, /* the peer's close waits for the handler, which may answer still */
+    WS_CONN_LOST,   /* the same, but it can send no more */
+    WS_CONN_TOLD    /* on_close was called: what it said stays */
 };
 
 /* Memory counts here: there may be a million of these that do nothing. What every message needs
@@ -351,8 +354,10 @@ void ws_conn_leave(struct ws_conn *c);
 
 /* Its end waits in the lane: who waits for this connection in its handler would wait for ever. */
 void ws_conn_tell_gone(struct ws_conn *c, const struct ws_event *ev);
-/* Its handler goes on, or the peer takes nothing more: if both are so, users are to know. */
-void ws_conn_note_lost(struct ws_conn *c);
+/* If a handler goes on it can send no more from now on. Whether it could. */
+bool ws_conn_lose(struct ws_conn *c);
+/* Whether messages are taken. Any thread. */
+bool ws_conn_may_send(const struct ws_conn *c);
 /* The handler is done. */
 void ws_conn_apply_done(struct ws_conn *c);
 

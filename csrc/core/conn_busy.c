@@ -3,29 +3,45 @@
  * here. */
 #include "conn.h"
 
+static enum ws_conn_told told_of(const struct ws_conn *c) {
+    return atomic_load_explicit(&c->told, memory_order_acquire);
+}
+
+static void set_told(struct ws_conn *c, enum ws_conn_told told) {
+    atomic_store_explicit(&c->told, (uint8_t)told, memory_order_release);
+}
+
+bool ws_conn_lose(struct ws_conn *c) {
+    if (!c->opened || !c->busy || told_of(c) >= WS_CONN_LOST) return false;
+    set_told(c, WS_CONN_LOST);
+    return true;
+}
+
+bool ws_conn_may_send(const struct ws_conn *c) {
+    return ws_conn_is_open(c) && told_of(c) != WS_CONN_LOST;
+}
+
+bool ws_conn_is_leaving(const struct ws_conn *c) {
+    enum ws_conn_told told = told_of(c);
+    return told == WS_CONN_LEAVES || told == WS_CONN_LOST;
+}
+
 void ws_conn_tell_gone(struct ws_conn *c, const struct ws_event *ev) {
+    if (told_of(c) == WS_CONN_PUSHES) ws_conn_lose(c);
+    else if (c->opened && told_of(c) == WS_CONN_UNTOLD) set_told(c, WS_CONN_LEAVES);
     struct ws_event gone = {.kind = WS_EVENT_GONE, .code = 1006};
     if (ev->kind == WS_EVENT_CLOSE) gone.code = ev->code;
     if (ev->kind == WS_EVENT_CLOSE && !ws_conn_keep(c, &gone, ev->data, ev->len)) return;
     ws_conn_event(c, &gone);
 }
 
-void ws_conn_note_lost(struct ws_conn *c) {
-    if (!c->opened || !c->busy || !c->broken) return;
-    if (atomic_load_explicit(&c->told, memory_order_relaxed) != WS_CONN_UNTOLD) return;
-    atomic_store_explicit(&c->told, WS_CONN_LOST, memory_order_release);
-}
-
-bool ws_conn_is_lost(const struct ws_conn *c) {
-    return atomic_load_explicit(&c->told, memory_order_acquire) == WS_CONN_LOST;
-}
-
 /* A close that waited for another reason waits for the handler from now on. */
-void ws_conn_begin_busy(struct ws_conn *c) {
+void ws_conn_begin_busy(struct ws_conn *c, bool answers) {
     const struct ws_batch *lane = ws_conn_lane(c);
     if (c->state == WS_CONN_DEAD || c->busy) return;
     c->busy = true;
-    ws_conn_note_lost(c);
+    if (!answers && told_of(c) == WS_CONN_UNTOLD) set_told(c, WS_CONN_PUSHES);
+    if (c->broken) ws_conn_lose(c);
     for (size_t i = lane ? lane->head : 0; lane && i < lane->n; i++) {
         if (lane->events[i].kind < WS_EVENT_CLOSE) continue;
         ws_conn_tell_gone(c, &lane->events[i]);
@@ -36,8 +52,7 @@ void ws_conn_begin_busy(struct ws_conn *c) {
 void ws_conn_apply_done(struct ws_conn *c) {
     if (!c->busy) return; /* cut: it may have left the loop */
     c->busy = false;
-    /* Handlers of what waits begin after the end: what they send is dropped, as ever. */
-    if (ws_conn_is_lost(c)) atomic_store_explicit(&c->told, WS_CONN_UNTOLD, memory_order_release);
+    if (told_of(c) != WS_CONN_TOLD) set_told(c, WS_CONN_UNTOLD); /* the next may answer again */
     if (c->state == WS_CONN_DEAD) return;
     if (c->tick->options->drop_headers) ws_conn_forget_headers(c); /* of on_open */
     ws_conn_touch(c); /* the flush takes up what waits */

@@ -26,6 +26,19 @@ struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct
 
 /* ---- methods ---- */
 
+/* With what on_close will say, if the runner knows it already. False: it does not. */
+static bool raise_end(struct ws_conn_object *self) {
+    PyObject *end = self->side ? PyObject_GetAttrString(self->side, "end") : NULL;
+    bool is_known = end && PyTuple_Check(end);
+    if (is_known)
+        ws_errors_raise_closed(ws_conn_type_server(self)->state,
+                               (int)PyLong_AsLong(PyTuple_GET_ITEM(end, 0)),
+                               PyTuple_GET_ITEM(end, 1));
+    else PyErr_Clear();
+    Py_XDECREF(end);
+    return is_known;
+}
+
 void ws_conn_type_raise(struct ws_conn_object *self, int err) {
     if (err != WS_ERR_CLOSED) {
         ws_errors_raise(err);
@@ -33,6 +46,7 @@ void ws_conn_type_raise(struct ws_conn_object *self, int err) {
     }
     struct ws_close close;
     bool known = ws_conn_get_close(self->core, &close);
+    if (!known && !close.sent_code && raise_end(self)) return;
     int code = known ? close.code : close.sent_code ? close.sent_code : 1006;
     PyObject *reason = ws_convert_utf8(known ? close.reason : close.sent_reason);
     if (!reason) return;
@@ -74,9 +88,10 @@ PyDoc_STRVAR(send_doc,
 "False does not, None does if it has at least Compression.threshold bytes. Send plain what is\n"
 "secret and stands beside what somebody else may choose: from sizes it may be guessed (RFC\n"
 "7692 section 8).\n\n"
-"ConnectionClosed after close() or once on_close has begun, and in a handler that on_close\n"
-"waits for (async, thread=True) once the peer has gone; TypeError for any other object;\n"
-"UnicodeEncodeError for a str with lone surrogates.\n\n"
+"ConnectionClosed after close() or once on_close has begun; in a handler that on_close waits\n"
+"for (async, thread=True) once the peer has gone, but that of a message may answer behind the\n"
+"peer's close frame, for close_timeout. TypeError for any other object; UnicodeEncodeError for a\n"
+"str with lone surrogates.\n\n"
 "bytes and str of 16 KiB and more are sent from where they lie, without a copy.\n\n"
 "Mailbox: any thread may call it.");
 
@@ -266,7 +281,7 @@ PyDoc_STRVAR(hold_doc,
 static PyObject *conn_hold(struct ws_conn_object *self, PyObject *wanted) {
     int truth = PyObject_IsTrue(wanted);
     if (truth < 0) return NULL;
-    if (truth) ws_conn_begin_busy(self->core);
+    if (truth) ws_conn_begin_busy(self->core, true);
     else if (ws_conn_end_busy(self->core) < 0) return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
@@ -398,9 +413,9 @@ static PyObject *get_remote_address(struct ws_conn_object *self, void *closure) 
     return ws_convert_address(&address);
 }
 
-/* For users: a handler that on_close waits for is to see that the peer has gone. */
+/* For users: a handler that on_close waits for is to see that the peer leaves. */
 static bool is_open(struct ws_conn_object *self) {
-    return ws_conn_is_open(self->core) && !ws_conn_is_lost(self->core);
+    return ws_conn_is_open(self->core) && !ws_conn_is_leaving(self->core);
 }
 
 static PyObject *get_is_open(struct ws_conn_object *self, void *closure) {
@@ -576,7 +591,7 @@ PyDoc_STRVAR(remote_address_doc,
 "tuple[str, int] | None: the peer's IP address and port; None for a Unix socket. Snapshot.");
 PyDoc_STRVAR(is_open_doc,
 "bool: False from close(), or from the start of on_close, whichever is first; in a handler that\n"
-"on_close waits for, once the peer has gone. Snapshot.");
+"on_close waits for, once the peer has closed or gone. Snapshot.");
 PyDoc_STRVAR(backlog_doc,
 "int: bytes that are queued and not yet taken by the operating system. Snapshot.");
 PyDoc_STRVAR(close_kind_doc,

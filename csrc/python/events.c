@@ -62,7 +62,7 @@ static bool go_on(struct ws_conn_object *conn, enum ws_handler_slot slot, bool w
     if (!none) return false;
     Py_DECREF(none);
     ws_loop_keep(ws_server_loop(ws_conn_type_server(conn)->core));
-    if (waits) ws_conn_begin_busy(conn->core);
+    if (waits) ws_conn_begin_busy(conn->core, slot != WS_HANDLER_OPEN && slot != WS_HANDLER_DRAIN);
     return true;
 }
 

@@ -23,10 +23,11 @@ static void on_ponged(void *user, struct ws_conn *c, struct ws_slice data, bool 
              is_own ? 0 : (int)data.len, data.data, is_own ? "own" : "other");
 }
 
-/* A message "b..." has a handler that goes on. */
+/* A message "b..." has a handler that goes on, "p..." one that goes on and answers nothing. */
 static void act(struct rig *r, struct ws_conn *c, const struct ws_message *m) {
     (void)r;
-    if (m->len && m->data[0] == 'b') ws_conn_begin_busy(c);
+    if (m->len && (m->data[0] == 'b' || m->data[0] == 'p'))
+        ws_conn_begin_busy(c, m->data[0] == 'b');
 }
 
 static void init(struct rig *r) {
@@ -77,7 +78,7 @@ static void test_what_comes_next_waits(void) {
 
 static void begin_on_open(struct rig *r, struct ws_conn *c) {
     (void)r;
-    ws_conn_begin_busy(c);
+    ws_conn_begin_busy(c, true);
 }
 
 /* What came behind the request waits for on_open's handler, which may still look at the headers. */
@@ -256,6 +257,73 @@ static void test_close_waits_and_is_told(void) {
     rig_stop(&r);
 }
 
+static int try_send(struct ws_conn *c) {
+    struct ws_payload x = {.data = (const uint8_t *)"x", .len = 1, .text = true};
+    return ws_conn_send(c, &x);
+}
+
+/* Who answers still can, who only sends cannot: the close is answered when the handler has ended.
+ */
+static void check_sending(const char *message, int sent, bool waits_already) {
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    init(&r);
+    rig_open(&r, &p, &c, 1);
+    say(&p, message);
+    if (!waits_already) {
+        rig_settle(&r);
+        CHECK_EQ(try_send(c), WS_SENT);
+        CHECK(!ws_conn_is_leaving(c));
+    }
+    peer_close_frame(&p, 1000, "");
+    rig_settle(&r);
+    line_clear(&p.said);
+    CHECK(ws_conn_is_leaving(c));
+    CHECK_EQ(try_send(c), sent);
+    CHECK_EQ(ws_conn_ping(c, NULL, 0) < 0, sent < 0);
+    CHECK_EQ(ws_conn_stream_begin(c) < 0, sent < 0);
+    rig_settle(&r);
+    CHECK(!strstr(p.said.text, "close"));
+    end_busy(c);
+    rig_settle(&r);
+    CHECK(strstr(p.said.text, "close1000:;"));
+    CHECK_EQ(!!strstr(p.said.text, "x"), sent == WS_SENT);
+    CHECK_EQ(r.n_closes, 1);
+    rig_stop(&r);
+}
+
+static void test_sending_while_a_close_waits(void) {
+    check_sending("b", WS_SENT, false);
+    check_sending("b", WS_SENT, true);
+    check_sending("p", WS_ERR_CLOSED, false);
+    check_sending("p", WS_ERR_CLOSED, true);
+}
+
+/* What is sent does not put the end off: the handler can send no more, then the peer has gone. */
+static void test_sending_for_ever(void) {
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    init(&r);
+    r.options.close_timeout_ms = 20;
+    rig_open(&r, &p, &c, 1);
+    say(&p, "b");
+    peer_close_frame(&p, 1000, "");
+    rig_settle(&r);
+    CHECK(ws_conn_is_leaving(c));
+    while (try_send(c) != WS_ERR_CLOSED) {
+        rig_turn(&r);
+        line_clear(&p.said);
+    }
+    CHECK(!c->broken);
+    UNTIL(&r, c->broken);
+    end_busy(c);
+    UNTIL(&r, r.n_closes == 1);
+    CHECK(strstr(r.told.text, "close1:1000/0:/:peer;"));
+    rig_stop(&r);
+}
+
 static void check_end(bool reset, const char *kind) {
     struct rig r;
     struct peer p;
@@ -270,6 +338,7 @@ static void check_end(bool reset, const char *kind) {
     rig_settle(&r);
     CHECK_LINE(r.told, "ascii1:b;gone1:1006:;");
     CHECK_EQ(r.n_closes, 0);
+    CHECK_EQ(try_send(c), WS_ERR_CLOSED);
     int turns = 0; /* the dead socket does not keep the loop awake: its slot is not told of again */
     for (; turns < 3; turns++) rig_turn(&r);
     CHECK(!(ws_conn_interest(c) & WS_POLL_IN));
@@ -309,7 +378,7 @@ static void send_much_and_go_on(struct rig *r, struct ws_conn *c, const struct w
     struct ws_payload p = {.data = much, .len = sizeof much};
     (void)r;
     if (m->data[0] == 's') CHECK_EQ(ws_conn_send(c, &p), WS_SENT_OVER);
-    else ws_conn_begin_busy(c);
+    else ws_conn_begin_busy(c, true);
 }
 
 /* The close stood in the lane before, since the peer did not take the answers: whose handler begins
@@ -385,7 +454,7 @@ static void test_the_dead_are_not_busy(void) {
     peer_drop(&p, true);
     rig_settle(&r);
     CHECK_EQ(r.loop->n_conns, 0);
-    ws_conn_begin_busy(c);
+    ws_conn_begin_busy(c, true);
     CHECK(!c->busy);
     end_busy(c);
     CHECK(!r.loop->tick.touched && !r.loop->tick.marked);
@@ -530,6 +599,8 @@ static void run_all(void) {
     RUN(test_no_queue_at_all);
     RUN(test_large_messages_wait);
     RUN(test_close_waits_and_is_told);
+    RUN(test_sending_while_a_close_waits);
+    RUN(test_sending_for_ever);
     RUN(test_end_waits_and_is_told);
     RUN(test_failure_waits_and_is_told);
     RUN(test_a_close_that_waited_already_is_told);

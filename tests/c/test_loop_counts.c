@@ -121,7 +121,7 @@ static void answer_and_go_on(struct rig *r, struct ws_conn *c, const struct ws_m
     struct ws_payload payload = {.data = m->data, .len = m->len};
     (void)r;
     CHECK_EQ(ws_conn_send(c, &payload), WS_SENT);
-    ws_conn_begin_busy(c);
+    ws_conn_begin_busy(c, true);
 }
 
 /* A message that waits for the handler of the one before is not worth a word to the poller. */

@@ -104,7 +104,7 @@ static void test_idle_deflate(void) {
 
 static void go_on(struct rig *r, struct ws_conn *c) {
     (void)r;
-    ws_conn_begin_busy(c);
+    ws_conn_begin_busy(c, true);
 }
 
 /* A handler of the opening that goes on has the headers until it is done. */
@@ -119,7 +119,7 @@ static void test_idle_headers_while_busy(void) {
     CHECK(ws_slice_is(ws_conn_get_head(c), PEER_REQUEST));
     ws_conn_end_busy(c);
     CHECK(ws_slice_is(ws_conn_get_head(c), "GET /chat HTTP/1.1\r\n\r\n"));
-    ws_conn_begin_busy(c);
+    ws_conn_begin_busy(c, true);
     ws_conn_end_busy(c);
     CHECK(ws_slice_is(ws_conn_get_head(c), "GET /chat HTTP/1.1\r\n\r\n"));
     rig_end(&r);
