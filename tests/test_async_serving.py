@@ -300,7 +300,7 @@ def test_wait_closed_before_the_start(loop: LoopName, log: Records) -> None:
 
 def test_start_serving_without_a_loop(loop: LoopName, log: Records) -> None:
     server = make()
-    with pytest.raises(RuntimeError, match="no running event loop"):
+    with pytest.raises(RuntimeError, match="no running event loop: call this in a coroutine"):
         server.start_serving()
     server.stop()
     server.run(loop=loop)  # nothing had begun
@@ -524,6 +524,27 @@ def test_an_exit_of_a_plain_handler(
     for waits in (True, False):
         with pytest.raises(error):
             run(loop, main(waits))
+
+
+class OddError(BaseException):
+    """No Exception, and nothing that a loop knows."""
+
+
+def test_another_exception_that_ends_the_run(loop: LoopName, log: Records) -> None:
+    """Whoever waits for the end gets it, though nobody waits yet."""
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        raise OddError
+
+    async def main() -> None:
+        server = make(on_message=on_message)
+        async with server:
+            client = await connect(server)
+            await client.send("go")
+            assert await closed(client) == (1001, "")
+
+    with pytest.raises(OddError):
+        run(loop, main())
 
 
 # -- memory --

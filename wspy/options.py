@@ -13,7 +13,7 @@ import operator
 import re
 import reprlib
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal, NamedTuple, SupportsIndex, get_args
 
 UINT32_MAX = 2**32 - 1
@@ -316,9 +316,11 @@ def json_function(
     return given
 
 
-def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(function: str, given: Iterable[str], known: Collection[str]) -> None:
     """Raises TypeError for the first unknown keyword and suggests the nearest known one."""
-    for name in unknown:
+    for name in given:
+        if name in known:
+            continue
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise TypeError(f"Server() has no option {name!r}{hint}")
+        raise TypeError(f"{function}() has no option {name!r}{hint}")

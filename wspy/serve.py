@@ -18,6 +18,7 @@ from .coroutine import ServerConnection
 from .errors import ConnectionClosed
 from .handlers import check_calls
 from .inbox import Inbox, finish, put
+from .options import refuse_unknown
 from .request import Request, Response, text_response
 from .serving import GRACE
 
@@ -417,7 +418,19 @@ def _take_options(options: dict[str, Any]) -> dict[str, Any]:
             raise TypeError(f"{name}: the name is {_RENAMED[name]} here")
         if name.startswith("on_"):
             raise TypeError(f"{name}: callbacks are for wspy.Server; here a coroutine is served")
-    return {name: value for name, value in options.items() if name not in _ABSENT}
+    options = {name: value for name, value in options.items() if name not in _ABSENT}
+    if options:
+        refuse_unknown("serve", options, _option_names())
+    return options
+
+
+def _option_names() -> set[str]:
+    """All that serve() takes by keyword."""
+    from .server import Server  # late: it imports this module
+
+    own, below = (inspect.signature(function).parameters for function in (serve, Server))
+    names = [*own, *(name for name in below if name not in _RENAMED and name[:3] != "on_")]
+    return {name for name in names if name not in ("options", "unknown")}
 
 
 def _compression_option(compression: object) -> object:

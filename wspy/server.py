@@ -120,7 +120,7 @@ class Server(Handling):
     ) -> None:
         given = locals()  # before any other name is bound: the parameters
         if unknown:
-            refuse_unknown(unknown, list(inspect.signature(Server).parameters)[:-1])
+            refuse_unknown("Server", unknown, list(inspect.signature(Server).parameters)[:-1])
         super().__init__(
             validate(given),
             json_function("json_dumps", json_dumps, jsons.dumps),

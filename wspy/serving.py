@@ -31,7 +31,10 @@ class Serving:
     """A run inside the running loop, from now on."""
 
     def __init__(self, server: Server) -> None:
-        self.loop = asyncio.get_running_loop()
+        try:
+            self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("no running event loop: call this in a coroutine, or run()") from None
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self.runner = server._runner
         self.server: Server | None = server  # until it has ended
@@ -63,9 +66,9 @@ class Serving:
         try:
             if server is not None:
                 server._end()
-        except BaseException as exc:  # a handler's KeyboardInterrupt, say
-            if not self.n_waiting:  # the loop's caller gets it
-                self.ended.set_result(None)
+        except BaseException as exc:
+            if isinstance(exc, KeyboardInterrupt | SystemExit) and not self.n_waiting:
+                self.ended.set_result(None)  # the loop's caller gets it
                 raise
             self.ended.set_exception(exc)
         else:
