@@ -224,7 +224,11 @@ def test_a_taken_address(loop: LoopName, log: Records) -> None:
         ({"extensions": []}, TypeError, "extensions: not here"),
         ({"process_response": print}, TypeError, "process_response: not here"),
         ({"on_message": print}, TypeError, "on_message: callbacks are for wspy.Server"),
-        ({"max_sise": 5}, TypeError, r"serve\(\) has no option 'max_sise'; did you mean 'max_size'"),
+        (
+            {"max_sise": 5},
+            TypeError,
+            r"serve\(\) has no option 'max_sise'; did you mean 'max_size'",
+        ),
         ({"max_size": 0}, ValueError, "^max_size must be"),
         ({"max_message_size": 5}, TypeError, "max_message_size: the name is max_size here"),
         ({"handshake_timeout": 5}, TypeError, "the name is open_timeout here"),

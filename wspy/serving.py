@@ -34,7 +34,9 @@ class Serving:
         try:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:
-            raise RuntimeError("no running event loop: call this in a coroutine, or run()") from None
+            raise RuntimeError(
+                "no running event loop: call this in a coroutine, or run()"
+            ) from None
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self.runner = server._runner
         self.server: Server | None = server  # until it has ended
