@@ -45,6 +45,7 @@ void ws_conn_begin_busy(struct ws_conn *c, bool answers) {
     for (size_t i = lane ? lane->head : 0; lane && i < lane->n; i++) {
         if (lane->events[i].kind < WS_EVENT_CLOSE) continue;
         ws_conn_tell_gone(c, &lane->events[i]);
+        if (c->has_deadline) ws_conn_arm_close(c); /* each handler has that time: they are few */
         return;
     }
 }
