@@ -218,7 +218,7 @@ struct ws_slice ws_conn_get_head(const struct ws_conn *c) {
 bool ws_conn_get_close(const struct ws_conn *c, struct ws_close *out) {
     const struct ws_closing *closing = atomic_load_explicit(&c->closing, memory_order_acquire);
     *out = (struct ws_close){.code = 1006, .reason = {"", 0}, .sent_reason = {"", 0}};
-    if (atomic_load_explicit(&c->told, memory_order_acquire) == WS_CONN_TOLD) {
+    if (ws_conn_is_told(c)) {
         out->code = c->code;
         out->sent_code = c->sent_code;
         if (c->words) {

@@ -72,9 +72,8 @@ enum ws_conn_mark {
  * waits for it. */
 enum ws_conn_told {
     WS_CONN_UNTOLD,
-    WS_CONN_PUSHES, /* untold; the handler that goes on answers nothing that the peer has sent */
     WS_CONN_LEAVES, /* the peer's close waits for the handler, which may answer still */
-    WS_CONN_LOST,   /* the same, but it can send no more */
+    WS_CONN_LOST,   /* the handler goes on, but can send no more */
     WS_CONN_TOLD    /* on_close was called: what it said stays */
 };
 
@@ -115,9 +114,10 @@ struct ws_conn {
     bool in_stream : 1;    /* a FIRST part was queued, its LAST was not */
     bool expects_large : 1;    /* the last message was too large for one read */
     bool busy : 1;             /* a handler has returned and is not done: events wait in the lane */
+    bool answers : 1;          /* busy: the handler may answer what the peer has sent */
     bool awaits_drain : 1;     /* on_drained is due */
     bool awaits_pongs : 1;     /* on_ponged is called for each */
-    uint16_t subprotocol : 15; /* which of the options', counted from 1; 0: none */
+    uint16_t subprotocol : 14; /* which of the options', counted from 1; 0: none */
     /* From here on other threads write: not in one word with the above, which is read as one. */
     _Atomic uint8_t told;      /* enum ws_conn_told; the owner writes it */
     _Atomic bool streaming;    /* somebody sends parts */
@@ -161,6 +161,11 @@ struct ws_conn {
 
 static inline struct ws_conn *ws_conn_of_node(struct ws_registry_node *node) {
     return (struct ws_conn *)(void *)node;
+}
+
+/* Whether on_close was called. Any thread. */
+static inline bool ws_conn_is_told(const struct ws_conn *c) {
+    return atomic_load_explicit(&c->told, memory_order_acquire) == WS_CONN_TOLD;
 }
 
 /* Events that wait, messages that wait for a stream's end: NULL if none do. */
@@ -354,7 +359,7 @@ void ws_conn_leave(struct ws_conn *c);
 
 /* Its end waits in the lane: who waits for this connection in its handler would wait for ever. */
 void ws_conn_tell_gone(struct ws_conn *c, const struct ws_event *ev);
-/* If a handler goes on it can send no more from now on. Whether it could. */
+/* If a handler goes on it can send no more from now on. Whether it could until now. */
 bool ws_conn_lose(struct ws_conn *c);
 /* Whether messages are taken. Any thread. */
 bool ws_conn_may_send(const struct ws_conn *c);

@@ -111,7 +111,7 @@ static void upgrade(struct ws_conn *c, const struct ws_handshake *h, const uint8
     char answer_text[WS_HANDSHAKE_ANSWER_MAX];
     size_t len = ws_handshake_answer(answer_text, h);
     if (!begin_answering(c, head, head_len)) return;
-    c->subprotocol = subprotocol_number(&c->tick->rules->subprotocols, &h->subprotocol) & 0x7FFFu;
+    c->subprotocol = subprotocol_number(&c->tick->rules->subprotocols, &h->subprotocol) & 0x3FFFu;
     const struct ws_options *o = c->tick->options;
     ws_proto_init(&c->proto, WS_ROLE_SERVER, c->tick->simd, o->max_message_size,
                   o->max_fragments ? o->max_fragments : UINT32_MAX);

@@ -54,7 +54,7 @@ static void wait_in_lane(struct ws_conn *c, struct ws_event *ev) {
 static void tell_close(struct ws_conn *c) {
     struct ws_tick *t = c->tick;
     struct ws_close close;
-    if (atomic_load_explicit(&c->told, memory_order_relaxed) == WS_CONN_TOLD || !c->opened) return;
+    if (ws_conn_is_told(c) || !c->opened) return;
     ws_conn_end_open(c);
     atomic_store_explicit(&c->told, WS_CONN_TOLD, memory_order_release);
     ws_conn_get_close(c, &close);
@@ -206,7 +206,7 @@ static void on_gone(struct ws_conn *c, const struct ws_event *ev) {
 static void handle(struct ws_conn *c, struct ws_event *ev) {
     if (c->state == WS_CONN_DEAD) return;
     /* Once on_close has been called only the end of the socket is of interest. */
-    if (c->told == WS_CONN_TOLD && ev->kind != WS_EVENT_END) return;
+    if (ws_conn_is_told(c) && ev->kind != WS_EVENT_END) return;
     switch ((enum ws_event_kind)ev->kind) {
     case WS_EVENT_OPEN: on_open(c, ev); break;
     case WS_EVENT_MESSAGE: on_message(c, ev); break;

@@ -37,7 +37,7 @@ void ws_loop_cut_conns(struct ws_loop *l) {
         struct ws_conn *c = ws_loop_conn_at(l, i);
         if (!c || c->state == WS_CONN_DEAD) continue;
         c->busy = false; /* nobody waits for its handler any more */
-        if (c->opened && c->told != WS_CONN_TOLD) ws_conn_end(c, WS_CLOSE_SHUTDOWN);
+        if (c->opened && !ws_conn_is_told(c)) ws_conn_end(c, WS_CLOSE_SHUTDOWN);
         else ws_conn_die(c);
     }
 }
