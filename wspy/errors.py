@@ -151,10 +151,11 @@ def log_guest_error(fd: int, callback: object, exc: BaseException) -> None:
 
 
 def log_handler_error(event: str, conn: Connection, exc: BaseException, may_wait: bool) -> bool:
-    """Logs what a handler raised, when no ``on_error`` took it. Returns whether it has failed.
+    """Logs what a handler raised, when no ``on_error`` took it. Returns whether the handler has
+    failed: then its connection is closed with 1011.
 
-    Called by the extension; ``event`` is "open", "message", "json" and so on. A handler that may
-    wait, an async one or one on a thread, has not failed if it only met the connection's end.
+    Called by the extension; ``event`` is "open", "message", "json" and so on. One that may wait,
+    an async handler or one on a thread, has not failed if it only met the connection's end.
     """
     if may_wait and isinstance(exc, ConnectionClosed) and _has_ended(conn):
         logger.info("on_%s of %r: %s", event, conn, exc)
@@ -164,5 +165,5 @@ def log_handler_error(event: str, conn: Connection, exc: BaseException, may_wait
 
 
 def _has_ended(conn: Connection) -> bool:
-    """Whether it is closing, or its end is known, though on_close waits for a handler still."""
+    """Whether it is closing, or its end known, which is_open tells only while a handler waits."""
     return not conn.is_open or (conn._side is not None and conn._side.end is not None)

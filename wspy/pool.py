@@ -182,7 +182,7 @@ class Pool:
         """Those that end when nobody waits for them: on a thread of the pool."""
         while work := self._take_done():
             if (error := work.take_error()) is not None:
-                log_handler_error(work.name, work.conn, error, True)
+                log_handler_error(work.name, work.conn, error, may_wait=True)
 
     # ---- handlers that take long ----
 

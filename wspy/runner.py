@@ -42,6 +42,7 @@ class Runner:
         self.pool = Pool(self.server, self._finish_work, handler_threads, slow_handler)
         self.max_queue = max_queue
         self.loop: asyncio.AbstractEventLoop | None = None
+        # Those that go on: the connection, the event, and whether what comes next waits.
         self.tasks: dict[asyncio.Task[object], tuple[Connection, str, bool]] = {}
         self.refusing: set[asyncio.Task[object]] = set()  # to end: named in the log
         self.is_stopping = False

@@ -424,13 +424,13 @@ def _take_options(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _option_names() -> set[str]:
+def _option_names() -> list[str]:
     """All that serve() takes by keyword."""
     from .server import Server  # late: it imports this module
 
-    own, below = (inspect.signature(function).parameters for function in (serve, Server))
-    names = [*own, *(name for name in below if name not in _RENAMED and name[:3] != "on_")]
-    return {name for name in names if name not in ("options", "unknown")}
+    # Without **options and **unknown, which are the last.
+    own, servers = (list(inspect.signature(of).parameters)[:-1] for of in (serve, Server))
+    return own + [name for name in servers if name not in _RENAMED and not name.startswith("on_")]
 
 
 def _compression_option(compression: object) -> object:

@@ -11,7 +11,7 @@ PyObject *ws_begun_type_make(const struct ws_state *state);
 
 /* What it is from now on; both may be NULL. */
 void ws_begun_type_set(PyObject *begun, PyObject *coroutine, PyObject *context);
-/* Steals coroutine, and gives the one that it had. Both may be NULL: it is a blank task's. */
+/* Steals coroutine, and gives the one that it had (new reference). Both may be NULL. */
 PyObject *ws_begun_type_swap(PyObject *begun, PyObject *coroutine);
 /* Takes the first step, in the context: as PyIter_Send. */
 PySendResult ws_begun_type_step(PyObject *begun, PyObject **value);

@@ -26,7 +26,8 @@ struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct
 
 /* ---- methods ---- */
 
-/* With what on_close will say, if the runner knows it already. False: it does not. */
+/* Raises what on_close will say, if the runner knows it already. False: it does not, and nothing is
+ * raised. */
 static bool raise_end(struct ws_conn_object *self) {
     PyObject *end = self->side ? PyObject_GetAttrString(self->side, "end") : NULL;
     bool is_known = end && PyTuple_Check(end);
@@ -413,7 +414,7 @@ static PyObject *get_remote_address(struct ws_conn_object *self, void *closure) 
     return ws_convert_address(&address);
 }
 
-/* For users: a handler that on_close waits for is to see that the peer leaves. */
+/* As users see it: a handler that on_close waits for is to learn that the peer leaves. */
 static bool is_open(struct ws_conn_object *self) {
     return ws_conn_is_open(self->core) && !ws_conn_is_leaving(self->core);
 }

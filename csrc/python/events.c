@@ -49,6 +49,11 @@ static PyObject *slot_name(struct ws_conn_object *conn, enum ws_handler_slot slo
     return PyTuple_GET_ITEM(ws_conn_type_server(conn)->state->slot_names, slot);
 }
 
+/* Whether it may answer what the peer has sent; what others send was not asked for. */
+static bool may_answer(enum ws_handler_slot slot) {
+    return slot != WS_HANDLER_OPEN && slot != WS_HANDLER_DRAIN;
+}
+
 /* The handler goes on as what is given to that method of the runner: the run does not end before it
  * has, and what comes next to conn waits. */
 static bool go_on(struct ws_conn_object *conn, enum ws_handler_slot slot, bool waits,
@@ -62,7 +67,7 @@ static bool go_on(struct ws_conn_object *conn, enum ws_handler_slot slot, bool w
     if (!none) return false;
     Py_DECREF(none);
     ws_loop_keep(ws_server_loop(ws_conn_type_server(conn)->core));
-    if (waits) ws_conn_begin_busy(conn->core, slot != WS_HANDLER_OPEN && slot != WS_HANDLER_DRAIN);
+    if (waits) ws_conn_begin_busy(conn->core, may_answer(slot));
     return true;
 }
 
@@ -158,13 +163,15 @@ static bool log_exception(struct ws_conn_object *conn, enum ws_handler_slot slot
         ws_errors_give(second);
         ws_errors_drop(log);
     }
+    bool has_failed = failed != Py_False;
     Py_XDECREF(failed);
-    return failed != Py_False;
+    return has_failed;
 }
 
 /* A handler of conn raised: on_error is told; without it, or if it fails too, the log is, and the
  * connection is closed. may_wait: it was a task, or on a thread. */
-static void take_failure(struct ws_conn_object *conn, enum ws_handler_slot slot, bool may_wait) {
+static void report_exception(struct ws_conn_object *conn, enum ws_handler_slot slot,
+                             bool may_wait) {
     struct ws_server_object *server = ws_conn_type_server(conn);
     PyObject *exc = take_exception(server);
     if (!exc) return;
@@ -188,7 +195,7 @@ static void take_failure(struct ws_conn_object *conn, enum ws_handler_slot slot,
 
 /* It raised when it was called. */
 static void handle_exception(struct ws_conn_object *conn, enum ws_handler_slot slot) {
-    take_failure(conn, slot, ws_conn_type_server(conn)->modes[slot] != WS_MODE_PLAIN);
+    report_exception(conn, slot, ws_conn_type_server(conn)->modes[slot] != WS_MODE_PLAIN);
 }
 
 /* ---- events ---- */
@@ -494,7 +501,7 @@ int ws_events_finish(struct ws_conn_object *conn, enum ws_handler_slot slot, boo
     struct ws_server_object *server = ws_conn_type_server(conn);
     if (exc != Py_None) {
         ws_errors_give(Py_NewRef(exc));
-        take_failure(conn, slot, true);
+        report_exception(conn, slot, true);
     }
     if (server->phase == WS_SERVER_ENDED) return 0;
     ws_loop_let_go(ws_server_loop(server->core));

@@ -80,9 +80,10 @@ bool ws_server_type_is_new(const struct ws_server_object *self, const char *othe
 bool ws_server_type_may_call(const struct ws_server_object *self);
 /* The slot of a handler's name, or -1 with ValueError set. */
 int ws_server_type_find_slot(const char *name);
-/* New references, or NULL with an exception set. The names, of each slot, are "open", "message",
- * ...: what _set_handler takes and log_handler_error gets. */
+/* The names of the slots, in their order, as a tuple: "open", "message", ..., which _set_handler
+ * takes and log_handler_error gets. New reference, or NULL with an exception set. */
 PyObject *ws_server_type_new_names(PyObject *module);
+/* New reference, or NULL with an exception set. */
 PyObject *ws_server_type_new(PyObject *module);
 
 #endif
