@@ -185,7 +185,7 @@ static void on_state_due(struct ws_conn *c) {
          * be answered. */
         if (ws_conn_is_leaving(c) && ws_conn_lose(c)) ws_conn_arm_close(c);
         /* It takes nothing more, and sends no end either. */
-        else if (c->broken && !ws_conn_lane(c) && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
+        else if (c->broken && !c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
         /* Its end waits in the lane, and it takes nothing that would free the way. */
         else ws_conn_hangup(c);
         break;

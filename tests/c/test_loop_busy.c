@@ -411,6 +411,33 @@ static void test_a_close_that_waited_already_is_told(void) {
     rig_stop(&r);
 }
 
+/* A peer that takes nothing more but says nothing of its end either is given up after close_timeout,
+ * also when messages of it wait. */
+static void test_a_peer_that_only_takes_nothing_more(void) {
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    init(&r);
+    r.options.close_timeout_ms = 20;
+    rig_bind_unix(&r);
+    rig_open(&r, &p, &c, 1);
+    line_clear(&r.told);
+    say(&p, "bm");
+    rig_settle(&r);
+    p.quiet = p.deaf = true;
+    CHECK_EQ(shutdown(p.fd, SHUT_RD), 0);
+    CHECK_EQ(try_send(c), WS_SENT);
+    UNTIL(&r, c->broken);
+    CHECK(!c->eof);
+    UNTIL(&r, ws_conn_is_leaving(c));
+    rig_settle(&r);
+    CHECK_LINE(r.told, "ascii1:b;gone1:1006:;");
+    end_busy(c);
+    rig_settle(&r);
+    CHECK_LINE(r.told, "ascii1:b;gone1:1006:;ascii1:m;close1:1006/0:/:reset;");
+    rig_end(&r);
+}
+
 static void hold(struct rig *r, struct ws_conn *c) {
     (void)r;
     ws_conn_ref(c);
@@ -613,6 +640,7 @@ static void run_all(void) {
     RUN(test_end_waits_and_is_told);
     RUN(test_failure_waits_and_is_told);
     RUN(test_a_close_that_waited_already_is_told);
+    RUN(test_a_peer_that_only_takes_nothing_more);
     RUN(test_a_cut_frees);
     RUN(test_the_dead_are_not_busy);
     RUN(test_end_busy_of_another_thread);
