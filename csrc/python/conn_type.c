@@ -29,14 +29,16 @@ struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct
 /* Raises what on_close will say, if the runner knows it already. False: it does not, and nothing is
  * raised. */
 static bool raise_end(struct ws_conn_object *self) {
-    PyObject *end = self->side ? PyObject_GetAttrString(self->side, "end") : NULL;
-    bool is_known = end && PyTuple_Check(end);
+    PyObject *side = Py_XNewRef(self->side); /* the look at it may run any code */
+    PyObject *end = side ? PyObject_GetAttrString(side, "end") : NULL;
+    bool is_known = end && PyTuple_Check(end) && PyTuple_GET_SIZE(end) == 2;
     if (is_known)
         ws_errors_raise_closed(ws_conn_type_server(self)->state,
                                (int)PyLong_AsLong(PyTuple_GET_ITEM(end, 0)),
                                PyTuple_GET_ITEM(end, 1));
     else PyErr_Clear();
     Py_XDECREF(end);
+    Py_XDECREF(side);
     return is_known;
 }
 
