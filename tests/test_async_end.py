@@ -313,6 +313,66 @@ def test_a_handler_that_sends_for_ever_ends_with_its_connection(
     assert get(ends) == ("peer" if closes else "reset")
 
 
+def test_a_broadcast_meets_one_that_leaves(servers: Servers, connect: Connect) -> None:
+    """Who sends to all of a set, until on_close takes one out of it, is told of no peer's end. The
+    handler that waits is, and what it has begun."""
+    clients: set[wspy.Connection] = set()
+    cut_off: queue.Queue[object] = queue.Queue()
+    release = asyncio.Event()
+
+    async def on_open(conn: wspy.Connection) -> None:
+        clients.add(conn)
+        if len(clients) == 1:
+            await conn.wait_closed()
+            try:
+                await asyncio.create_task(begun(conn))
+            except wspy.ConnectionClosed as exc:
+                cut_off.put(exc.code)
+            await release.wait()
+
+    async def begun(conn: wspy.Connection) -> None:
+        conn.send("never")
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        assert len(clients) == 2
+        for client in clients:
+            client.send(message)
+        await asyncio.sleep(0)
+        for client in clients:
+            client.send(message)
+        release.set()
+
+    server = servers.make(on_open=on_open, on_message=on_message)
+    server.on_close(lambda conn, code, reason: clients.discard(conn))
+    servers.start(server)
+    first, second = connect(server), connect(server)
+    first.reset()
+    assert get(cut_off) == 1006
+    second.send("to all")
+    assert [second.receive(), second.receive()] == ["to all", "to all"]
+    wait_until(lambda: len(clients) == 1)
+
+
+def test_a_stream_breaks_off_with_its_peer(servers: Servers, connect: Connect) -> None:
+    """It has left: its close is answered with its own code, amid the message."""
+    ends: queue.Queue[object] = queue.Queue()
+
+    async def on_open(conn: wspy.Connection) -> None:
+        with conn.stream(text=True) as stream:
+            while True:
+                stream.write("part")
+                await asyncio.sleep(0.001)
+
+    server = servers.run(
+        on_open=on_open, on_close=lambda conn, code, reason: ends.put((code, conn.close_kind))
+    )
+    client = connect(server)
+    client.read_until(b"part")
+    client.send_raw(close_frame(4000, "bye"))
+    client.read_until(b"\x88\x02" + (4000).to_bytes(2, "big"))
+    assert get(ends) == (4000, "peer")
+
+
 def test_what_was_asked_is_answered_behind_the_close(servers: Servers, connect: Connect) -> None:
     """All of it, though its handlers wait; to them the connection is not open any more."""
 

@@ -157,13 +157,8 @@ def log_handler_error(event: str, conn: Connection, exc: BaseException, may_wait
     Called by the extension; ``event`` is "open", "message", "json" and so on. One that may wait,
     an async handler or one on a thread, has not failed if it only met the connection's end.
     """
-    if may_wait and isinstance(exc, ConnectionClosed) and _has_ended(conn):
+    if may_wait and isinstance(exc, ConnectionClosed) and not conn.is_open:
         logger.info("on_%s of %r: %s", event, conn, exc)
         return False
     logger.error("on_%s failed for %r", event, conn, exc_info=exc)
     return True
-
-
-def _has_ended(conn: Connection) -> bool:
-    """Whether it is closing, or its end known, which is_open tells only while a handler waits."""
-    return not conn.is_open or (conn._side is not None and conn._side.end is not None)

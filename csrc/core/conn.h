@@ -361,8 +361,6 @@ void ws_conn_leave(struct ws_conn *c);
 void ws_conn_tell_gone(struct ws_conn *c, const struct ws_event *ev);
 /* If a handler goes on it can send no more from now on. Whether it could until now. */
 bool ws_conn_lose(struct ws_conn *c);
-/* Whether messages are taken. Any thread. */
-bool ws_conn_may_send(const struct ws_conn *c);
 /* The handler is done. */
 void ws_conn_apply_done(struct ws_conn *c);
 

@@ -17,8 +17,8 @@ bool ws_conn_lose(struct ws_conn *c) {
     return true;
 }
 
-bool ws_conn_may_send(const struct ws_conn *c) {
-    return ws_conn_is_open(c) && told_of(c) != WS_CONN_LOST;
+bool ws_conn_is_lost(const struct ws_conn *c) {
+    return told_of(c) == WS_CONN_LOST;
 }
 
 bool ws_conn_is_leaving(const struct ws_conn *c) {
@@ -27,8 +27,8 @@ bool ws_conn_is_leaving(const struct ws_conn *c) {
 }
 
 void ws_conn_tell_gone(struct ws_conn *c, const struct ws_event *ev) {
-    if (c->opened && told_of(c) == WS_CONN_UNTOLD)
-        set_told(c, c->answers ? WS_CONN_LEAVES : WS_CONN_LOST);
+    if (c->opened && told_of(c) == WS_CONN_UNTOLD) set_told(c, WS_CONN_LEAVES);
+    if (!c->answers) ws_conn_lose(c);
     struct ws_event gone = {.kind = WS_EVENT_GONE, .code = 1006};
     if (ev->kind == WS_EVENT_CLOSE) gone.code = ev->code;
     if (ev->kind == WS_EVENT_CLOSE && !ws_conn_keep(c, &gone, ev->data, ev->len)) return;
@@ -53,7 +53,7 @@ void ws_conn_begin_busy(struct ws_conn *c, bool answers) {
 void ws_conn_apply_done(struct ws_conn *c) {
     if (!c->busy) return; /* cut: it may have left the loop */
     c->busy = false;
-    if (!ws_conn_is_told(c)) set_told(c, WS_CONN_UNTOLD); /* the next may answer again */
+    if (ws_conn_is_lost(c)) set_told(c, WS_CONN_LEAVES); /* the next may answer again */
     if (c->state == WS_CONN_DEAD) return;
     if (c->tick->options->drop_headers) ws_conn_forget_headers(c); /* of on_open */
     ws_conn_touch(c); /* the flush takes up what waits */

@@ -143,7 +143,7 @@ static int push_message(struct ws_conn *c, const struct ws_queue_entry *e, uint8
 }
 
 int ws_conn_stream_begin(struct ws_conn *c) {
-    if (!ws_conn_may_send(c)) return WS_ERR_CLOSED;
+    if (!ws_conn_is_open(c)) return WS_ERR_CLOSED;
     return atomic_exchange(&c->streaming, true) ? WS_ERR_ARGUMENT : 0;
 }
 
@@ -559,7 +559,7 @@ static bool may_send_here(const struct ws_conn *c, uint8_t part) {
 }
 
 int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload) {
-    if (!ws_conn_may_send(c)) return WS_ERR_CLOSED;
+    if (!ws_conn_is_open(c)) return WS_ERR_CLOSED;
     int sent = may_send_here(c, payload->part) ? send_here(c, payload) : post_message(c, payload);
     /* The next one may begin, whatever became of this one: if it was dropped, the connection ends.
      */
@@ -568,7 +568,7 @@ int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload) {
 }
 
 int ws_conn_ping(struct ws_conn *c, const uint8_t *data, size_t len) {
-    if (!ws_conn_may_send(c)) return WS_ERR_CLOSED;
+    if (!ws_conn_is_open(c)) return WS_ERR_CLOSED;
     if (!ws_tick_is_owner(c->tick)) return post_ping(c, data, len);
     struct ws_msg *m = data ? encode_ping(c, data, len) : NULL;
     if (data && !m) return WS_ERR_MEMORY;

@@ -172,6 +172,12 @@ static bool takes_more(struct ws_conn *c) {
 }
 
 static void on_state_due(struct ws_conn *c) {
+    /* A handler that sends for ever behind the peer's close frame is to end, and the frame to be
+     * answered. */
+    if (ws_conn_is_leaving(c) && ws_conn_lose(c)) {
+        ws_conn_arm_close(c);
+        return;
+    }
     if (takes_more(c)) return;
     c->has_deadline = false;
     switch ((enum ws_conn_state)c->state) {
@@ -181,11 +187,8 @@ static void on_state_due(struct ws_conn *c) {
         break;
     case WS_CONN_LINGER: ws_conn_die(c); break;
     case WS_CONN_OPEN:
-        /* A handler that sends for ever behind the peer's close frame is to end, and the frame to
-         * be answered. */
-        if (ws_conn_is_leaving(c) && ws_conn_lose(c)) ws_conn_arm_close(c);
         /* It takes nothing more, and sends no end either. */
-        else if (c->broken && !c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
+        if (c->broken && !c->proto.ended && !c->eof) ws_conn_end(c, WS_CLOSE_RESET);
         /* Its end waits in the lane, and it takes nothing that would free the way. */
         else ws_conn_hangup(c);
         break;

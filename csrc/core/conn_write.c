@@ -85,7 +85,8 @@ void ws_conn_write(struct ws_conn *c) {
     if (c->blocked || was_blocked) ws_conn_note_write(c, was_blocked, moved);
     /* A peer that takes what is queued keeps its time to take the rest, of which there may be no
      * end while a handler goes on. */
-    if (moved && c->has_deadline && !ws_conn_is_leaving(c)) ws_conn_arm_close(c);
+    bool is_endless = c->busy && ws_conn_is_leaving(c) && !ws_conn_is_lost(c);
+    if (moved && c->has_deadline && !is_endless) ws_conn_arm_close(c);
     if (c->broken) ws_conn_drop_queue(c);
     ws_conn_note_queue(c);
 }

@@ -418,8 +418,8 @@ int ws_conn_answer(struct ws_conn *c, int status, const char *data, size_t head_
 
 /* The handler that is called goes on after it has returned (a task, a thread): what comes next to
  * this connection waits for ws_conn_end_busy, and reading pauses when more than max_queue of it
- * waits. Until shutdown_timeout at most. answers: whether it may answer what the peer has sent, and
- * still send though the peer has closed since. [direct, in a handler of the connection] */
+ * waits. Until shutdown_timeout at most. answers: whether it may answer what the peer has sent: see
+ * ws_conn_is_lost. [direct, in a handler of the connection] */
 void ws_conn_begin_busy(struct ws_conn *c, bool answers);
 /* 0 or WS_ERR_MEMORY. On one that is not busy: nothing. [mailbox] */
 int ws_conn_end_busy(struct ws_conn *c);
@@ -433,10 +433,13 @@ uint64_t ws_conn_id(const struct ws_conn *c); /* [snapshot] */
 /* Messages to it that were dropped or replaced by a policy or a key. [snapshot] */
 uint64_t ws_conn_dropped(const struct ws_conn *c);
 bool ws_conn_is_open(const struct ws_conn *c); /* [snapshot] */
-/* Whether the peer has closed or gone, but a handler goes on, and on_close waits for it. One that
- * answers (ws_conn_begin_busy) can send until the peer takes nothing more, for close_timeout at
- * most, any other can no more: then what sends gives WS_ERR_CLOSED. [snapshot] */
+/* Whether the peer has closed or gone while a handler went on, for which on_close waits. [snapshot]
+ */
 bool ws_conn_is_leaving(const struct ws_conn *c);
+/* Whether that handler is to send no more: one that answers (ws_conn_begin_busy) once the peer
+ * takes nothing more, and after close_timeout; any other at once. It would send for ever, so it has
+ * to be told; what others send is taken or dropped as ever. [snapshot] */
+bool ws_conn_is_lost(const struct ws_conn *c);
 /* Bytes queued, posted ones included; of what is still to be compressed, as it is. [snapshot] */
 size_t ws_conn_backlog(const struct ws_conn *c);
 /* [snapshot; direct with drop_headers] */

@@ -57,7 +57,24 @@ void ws_conn_type_raise(struct ws_conn_object *self, int err) {
     Py_DECREF(reason);
 }
 
+/* What another handler sends is dropped in silence: it cannot help that this peer has gone. */
+bool ws_conn_type_is_cut_off(struct ws_conn_object *self) {
+    if (!ws_conn_is_lost(self->core)) return false;
+    PyObject *me = PyWeakref_NewRef((PyObject *)self, NULL), *handled = NULL; /* always the same */
+    const struct ws_state *state = ws_conn_type_server(self)->state;
+    bool is_own = me && PyContextVar_Get(state->handled, NULL, &handled) == 0 && handled == me;
+    PyErr_Clear();
+    Py_XDECREF(handled);
+    Py_XDECREF(me);
+    return is_own;
+}
+
 PyObject *ws_conn_type_send(struct ws_conn_object *self, struct ws_convert_payload *p) {
+    if (p->payload.part != WS_PART_LAST && ws_conn_type_is_cut_off(self)) {
+        ws_convert_payload_fini(p);
+        ws_conn_type_raise(self, WS_ERR_CLOSED);
+        return NULL;
+    }
     /* For the core, taken before it can be given back. */
     PyObject *object = Py_XNewRef((PyObject *)p->payload.object);
     int sent = ws_conn_send(self->core, &p->payload);
@@ -91,9 +108,9 @@ PyDoc_STRVAR(send_doc,
 "False does not, None does if it has at least Compression.threshold bytes. Send plain what is\n"
 "secret and stands beside what somebody else may choose: from sizes it may be guessed (RFC\n"
 "7692 section 8).\n\n"
-"ConnectionClosed after close() or once on_close has begun; in a handler that on_close waits\n"
-"for (async, thread=True) once the peer has gone, but that of a message may answer behind the\n"
-"peer's close frame, for close_timeout. TypeError for any other object; UnicodeEncodeError for a\n"
+"ConnectionClosed after close() or once on_close has begun; in a handler of this connection that\n"
+"on_close waits for (async, thread=True) once the peer has gone, but that of a message may answer\n"
+"behind the peer's close frame, for close_timeout. TypeError for any other object; UnicodeEncodeError for a\n"
 "str with lone surrogates.\n\n"
 "bytes and str of 16 KiB and more are sent from where they lie, without a copy.\n\n"
 "Mailbox: any thread may call it.");
@@ -200,7 +217,9 @@ static PyObject *conn_ping(struct ws_conn_object *self, PyObject *const *args, P
     const uint8_t *data = own ? NULL : p.payload.len ? p.payload.data : nothing;
     PyObject *copy = own ? Py_NewRef(Py_None)
                          : PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)p.payload.len);
-    int sent = copy ? ws_conn_ping(self->core, data, p.payload.len) : 0;
+    int sent = !copy                           ? 0
+               : ws_conn_type_is_cut_off(self) ? WS_ERR_CLOSED
+                                               : ws_conn_ping(self->core, data, p.payload.len);
     ws_convert_payload_fini(&p);
     PyObject *pong = NULL;
     if (sent < 0) ws_conn_type_raise(self, sent);
@@ -388,8 +407,23 @@ static PyObject *get_headers(struct ws_conn_object *self, void *closure) {
     return Py_NewRef(self->headers);
 }
 
+/* The context of its handlers, by which it knows them. */
+static PyObject *new_context(struct ws_conn_object *self) {
+    PyObject *handled = ws_conn_type_server(self)->state->handled, *was = NULL;
+    PyObject *me = PyWeakref_NewRef((PyObject *)self, NULL);
+    PyObject *context = me ? PyContext_CopyCurrent() : NULL;
+    if (context && PyContext_Enter(context) == 0) {
+        was = PyContextVar_Set(handled, me);
+        if (PyContext_Exit(context) < 0) Py_CLEAR(was);
+    }
+    if (!was) Py_CLEAR(context);
+    Py_XDECREF(was);
+    Py_XDECREF(me);
+    return context;
+}
+
 PyObject *ws_conn_type_context(struct ws_conn_object *self, bool own) {
-    if (!self->context && !(self->context = PyContext_CopyCurrent())) return NULL;
+    if (!self->context && !(self->context = new_context(self))) return NULL;
     return own ? Py_NewRef(self->context) : PyContext_Copy(self->context);
 }
 

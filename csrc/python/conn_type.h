@@ -23,6 +23,8 @@ struct ws_conn_object *ws_conn_type_make(struct ws_server_object *server, struct
 /* The context of its handlers, or a copy, since no two may be in one at a time. New reference, or
  * NULL with an exception set. */
 PyObject *ws_conn_type_context(struct ws_conn_object *self, bool own);
+/* Whether a handler of it asks, or what that has begun, and it is to send no more. */
+bool ws_conn_type_is_cut_off(struct ws_conn_object *self);
 /* Sends a payload and finishes it. What send() returns, or NULL with an exception set. */
 PyObject *ws_conn_type_send(struct ws_conn_object *self, struct ws_convert_payload *p);
 /* Raises for an enum ws_err: ConnectionClosed with the connection's code and reason, if it is that.

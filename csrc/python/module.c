@@ -37,6 +37,11 @@ static PyObject *new_class_name(PyObject *module) {
     return PyUnicode_InternFromString("__class__");
 }
 
+static PyObject *new_handled(PyObject *module) {
+    (void)module;
+    return PyContextVar_New("wspy.handled", NULL);
+}
+
 /* An object of the state: made here, and shown if it is a type with a name of its own; or found in
  * another module. In the order in which they come to be. */
 struct member {
@@ -65,6 +70,7 @@ static const struct member members[] = {
     MADE(poller_type, ws_poller_type_new),
     HIDDEN(slot_names, ws_server_type_new_names),
     HIDDEN(class_name, new_class_name),
+    HIDDEN(handled, new_handled),
     FOUND(struct_error, "wspy.errors", "StructError"),
     FOUND(struct_of_library, "struct", "Struct"),
     HIDDEN(struct_cache, new_cache),

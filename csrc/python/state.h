@@ -17,6 +17,7 @@ struct ws_state {
     PyTypeObject *server_type;
     PyObject *slot_names; /* a tuple, in the order of enum ws_handler_slot */
     PyObject *class_name; /* "__class__" */
+    PyObject *handled;    /* a context variable: a weak reference to the handler's connection */
     PyTypeObject *conn_type;
     PyTypeObject *stream_type;
     PyTypeObject *timer_type;

@@ -25,9 +25,11 @@ PyObject *ws_stream_type_make(struct ws_conn_object *conn, bool text, uint8_t co
 
 /* ---- the message's end ---- */
 
-/* What was sent cannot be taken back, and the peer must not take it for a whole message. */
+/* What was sent cannot be taken back, and the peer must not take it for a whole message. One that
+ * leaves gets nothing more but the answer to its close. */
 static void break_off(struct stream_object *self) {
     self->phase = STREAM_ENDED;
+    if (ws_conn_is_lost(self->conn->core)) return;
     ws_conn_close(self->conn->core, 1011, (struct ws_slice){"", 0}, WS_CLOSE_ERROR);
 }
 
@@ -90,7 +92,8 @@ static PyObject *stream_enter(struct stream_object *self, PyObject *ignored) {
         PyErr_SetString(PyExc_RuntimeError, "a stream is for one message: call conn.stream() anew");
         return NULL;
     }
-    int err = ws_conn_stream_begin(self->conn->core);
+    int err = ws_conn_type_is_cut_off(self->conn) ? WS_ERR_CLOSED
+                                                  : ws_conn_stream_begin(self->conn->core);
     if (err == WS_ERR_ARGUMENT) {
         PyErr_SetString(PyExc_RuntimeError, "another stream of this connection is open");
         return NULL;
