@@ -373,6 +373,38 @@ def test_a_stream_breaks_off_with_its_peer(servers: Servers, connect: Connect) -
     assert get(ends) == (4000, "peer")
 
 
+@pytest.mark.parametrize("is_amid", [False, True])
+def test_what_waits_behind_a_stream_that_broke_off(
+    servers: Servers, connect: Connect, log: Records, is_amid: bool
+) -> None:
+    """Its handler is called, and may stream too, if no part of that one has been sent."""
+    told: queue.Queue[object] = queue.Queue()
+
+    async def on_message(conn: wspy.Connection, message: str | bytes) -> None:
+        told.put(message)
+        with conn.stream(text=True) as stream:
+            if message != "first":
+                stream.write(f"answer to {message!s}")
+                return
+            while True:  # until it is to end
+                if is_amid:
+                    stream.write("part")
+                else:
+                    conn.ping()
+                await asyncio.sleep(0.001)
+
+    server = servers.make(close_timeout=0.05)
+    server.on_message(on_message)
+    server.on_close(lambda conn, code, reason: told.put((code, conn.close_kind)))
+    servers.start(server)
+    client = connect(server)
+    client.send_raw(text("first"), text("second"), text("third"), close_frame(4000, "bye"))
+    sent = client.read_until(b"\x88\x02" + (4000).to_bytes(2, "big"))
+    assert [get(told) for _ in range(4)] == ["first", "second", "third", (4000, "peer")]
+    assert (b"answer to second" in sent, b"answer to third" in sent) == (not is_amid,) * 2
+    assert log.take_errors() == []
+
+
 def test_what_was_asked_is_answered_behind_the_close(servers: Servers, connect: Connect) -> None:
     """All of it, though its handlers wait; to them the connection is not open any more."""
 

@@ -77,6 +77,13 @@ enum ws_conn_told {
     WS_CONN_TOLD    /* on_close was called: what it said stays */
 };
 
+/* The message that somebody sends in parts. */
+enum ws_conn_stream {
+    WS_CONN_STREAM_NONE,
+    WS_CONN_STREAM_OPEN,
+    WS_CONN_STREAM_BROKEN /* its end never comes, and nothing else can be sent behind it */
+};
+
 /* Memory counts here: there may be a million of these that do nothing. What every message needs
  * comes first. */
 struct ws_conn {
@@ -120,7 +127,7 @@ struct ws_conn {
     uint16_t subprotocol : 14; /* which of the options', counted from 1; 0: none */
     /* From here on other threads write: not in one word with the above, which is read as one. */
     _Atomic uint8_t told;      /* enum ws_conn_told; the owner writes it */
-    _Atomic bool streaming;    /* somebody sends parts */
+    _Atomic uint8_t streaming; /* enum ws_conn_stream */
     _Atomic bool ping_posted;  /* a ping of the core's is in the mailbox */
     _Atomic bool drain_posted; /* a DRAIN is in the mailbox */
     _Atomic uint32_t refs;

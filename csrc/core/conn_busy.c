@@ -53,7 +53,8 @@ void ws_conn_begin_busy(struct ws_conn *c, bool answers) {
 void ws_conn_apply_done(struct ws_conn *c) {
     if (!c->busy) return; /* cut: it may have left the loop */
     c->busy = false;
-    if (ws_conn_is_lost(c)) set_told(c, WS_CONN_LEAVES); /* the next may answer again */
+    bool can_send = atomic_load(&c->streaming) != WS_CONN_STREAM_BROKEN;
+    if (can_send && ws_conn_is_lost(c)) set_told(c, WS_CONN_LEAVES); /* the next may answer again */
     if (c->state == WS_CONN_DEAD) return;
     if (c->tick->options->drop_headers) ws_conn_forget_headers(c); /* of on_open */
     ws_conn_touch(c); /* the flush takes up what waits */

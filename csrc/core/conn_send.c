@@ -144,7 +144,13 @@ static int push_message(struct ws_conn *c, const struct ws_queue_entry *e, uint8
 
 int ws_conn_stream_begin(struct ws_conn *c) {
     if (!ws_conn_is_open(c)) return WS_ERR_CLOSED;
-    return atomic_exchange(&c->streaming, true) ? WS_ERR_ARGUMENT : 0;
+    uint8_t is = WS_CONN_STREAM_NONE;
+    if (atomic_compare_exchange_strong(&c->streaming, &is, WS_CONN_STREAM_OPEN)) return 0;
+    return is == WS_CONN_STREAM_BROKEN ? WS_ERR_CLOSED : WS_ERR_ARGUMENT;
+}
+
+void ws_conn_stream_break(struct ws_conn *c, bool is_amid) {
+    atomic_store(&c->streaming, is_amid ? WS_CONN_STREAM_BROKEN : WS_CONN_STREAM_NONE);
 }
 
 /* ---- messages ---- */
@@ -563,7 +569,8 @@ int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload) {
     int sent = may_send_here(c, payload->part) ? send_here(c, payload) : post_message(c, payload);
     /* The next one may begin, whatever became of this one: if it was dropped, the connection ends.
      */
-    if (payload->part == WS_PART_LAST && sent >= 0) atomic_store(&c->streaming, false);
+    if (payload->part == WS_PART_LAST && sent >= 0)
+        atomic_store(&c->streaming, WS_CONN_STREAM_NONE);
     return sent;
 }
 

@@ -396,8 +396,12 @@ int ws_conn_send(struct ws_conn *c, const struct ws_payload *payload);
 uint8_t *ws_server_room(struct ws_server *s, size_t len);
 /* Who sends parts begins the stream and is then the only one that does, until its LAST part; whole
  * messages sent meanwhile go out behind that. 0, WS_ERR_ARGUMENT (a stream is open), WS_ERR_CLOSED.
- * One that cannot send its LAST part has to close the connection. [mailbox] */
+ * One that cannot send its LAST part has to close the connection, or to break the stream. [mailbox]
+ */
 int ws_conn_stream_begin(struct ws_conn *c);
+/* Ends the stream of a connection that is lost. is_amid: a part of it was sent, so that nothing but
+ * a close frame can follow, and the connection stays lost. [mailbox] */
+void ws_conn_stream_break(struct ws_conn *c, bool is_amid);
 /* Queues a ping at the next frame boundary (RFC 6455 section 5.5.2). data NULL: 8 bytes of the
  * core's, whose pong gives ws_conn_get_latency_us; else len is at most 125. An enum ws_sent,
  * WS_ERR_CLOSED or WS_ERR_MEMORY. [mailbox] */

@@ -28,9 +28,11 @@ PyObject *ws_stream_type_make(struct ws_conn_object *conn, bool text, uint8_t co
 /* What was sent cannot be taken back, and the peer must not take it for a whole message. One that
  * leaves gets nothing more but the answer to its close. */
 static void break_off(struct stream_object *self) {
+    struct ws_conn *c = self->conn->core;
+    bool is_amid = self->phase == STREAM_AMID;
     self->phase = STREAM_ENDED;
-    if (ws_conn_is_lost(self->conn->core)) return;
-    ws_conn_close(self->conn->core, 1011, (struct ws_slice){"", 0}, WS_CLOSE_ERROR);
+    if (ws_conn_is_lost(c)) ws_conn_stream_break(c, is_amid);
+    else ws_conn_close(c, 1011, (struct ws_slice){"", 0}, WS_CLOSE_ERROR);
 }
 
 /* Its last fragment, which is empty; a message without parts has an empty first one too. */

@@ -334,6 +334,39 @@ static void test_sending_for_ever(void) {
     rig_stop(&r);
 }
 
+/* A stream that broke off: nothing goes out behind its parts, whoever's turn it is. */
+static void check_stream(bool is_amid) {
+    struct ws_payload part = {.data = "s", .len = 1, .text = true, .part = WS_PART_FIRST};
+    struct rig r;
+    struct peer p;
+    struct ws_conn *c;
+    init(&r);
+    rig_open(&r, &p, &c, 1);
+    say(&p, "pb");
+    rig_settle(&r);
+    CHECK_EQ(ws_conn_stream_begin(c), 0);
+    if (is_amid) CHECK_EQ(ws_conn_send(c, &part), WS_SENT);
+    CHECK_EQ(ws_conn_stream_begin(c), WS_ERR_ARGUMENT);
+    peer_close_frame(&p, 1000, "");
+    rig_settle(&r);
+    CHECK(ws_conn_is_lost(c));
+    ws_conn_stream_break(c, is_amid);
+    end_busy(c);
+    rig_settle(&r);
+    CHECK(ws_conn_is_leaving(c));
+    CHECK_EQ(ws_conn_is_lost(c), is_amid);
+    CHECK_EQ(ws_conn_stream_begin(c), is_amid ? WS_ERR_CLOSED : 0);
+    end_busy(c);
+    UNTIL(&r, r.n_closes == 1);
+    CHECK(strstr(r.told.text, "close1:1000/1000:/:peer;"));
+    rig_stop(&r);
+}
+
+static void test_a_stream_breaks_off(void) {
+    check_stream(false);
+    check_stream(true);
+}
+
 static void check_end(bool reset, const char *kind) {
     struct rig r;
     struct peer p;
@@ -639,6 +672,7 @@ static void run_all(void) {
     RUN(test_close_waits_and_is_told);
     RUN(test_sending_while_a_close_waits);
     RUN(test_sending_for_ever);
+    RUN(test_a_stream_breaks_off);
     RUN(test_end_waits_and_is_told);
     RUN(test_failure_waits_and_is_told);
     RUN(test_a_close_that_waited_already_is_told);
