@@ -336,7 +336,8 @@ static void test_sending_for_ever(void) {
 
 /* A stream that broke off: nothing goes out behind its parts, whoever's turn it is. */
 static void check_stream(bool is_amid) {
-    struct ws_payload part = {.data = "s", .len = 1, .text = true, .part = WS_PART_FIRST};
+    struct ws_payload part = {
+        .data = (const uint8_t *)"s", .len = 1, .text = true, .part = WS_PART_FIRST};
     struct rig r;
     struct peer p;
     struct ws_conn *c;
