@@ -393,7 +393,7 @@ def test_what_waits_behind_a_stream_that_broke_off(
                     conn.ping()
                 await asyncio.sleep(0.001)
 
-    server = servers.make(close_timeout=0.05)
+    server = servers.make(close_timeout=0.5)
     server.on_message(on_message)
     server.on_close(lambda conn, code, reason: told.put((code, conn.close_kind)))
     servers.start(server)
@@ -433,7 +433,7 @@ def test_a_message_is_answered_for_ever(servers: Servers, connect: Connect) -> N
         except wspy.ConnectionClosed as exc:
             ends.put((exc.code, exc.reason))
 
-    server = servers.make(close_timeout=0.05)
+    server = servers.make(close_timeout=0.5)
     server.on_message(on_message)
     server.on_close(lambda conn, code, reason: ends.put(conn.close_kind))
     servers.start(server)
