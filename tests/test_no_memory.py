@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
@@ -80,8 +82,24 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(end)
 
 
-def fail_each(use: Callable[[], object]) -> None:
+def alone(body: Callable[[], None]) -> None:
+    """Calls it in a child process, which has no other threads: the allocation that fails may be any
+    thread's, and that which brings a worker of xdist its tests would end by it."""
     skip_unless(hooks is not None, "this Python has no _testcapi")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
+        child = os.fork()
+    if child == 0:
+        try:
+            body()
+        except BaseException:  # noqa: BLE001 (its end is the status)
+            os.write(2, traceback.format_exc().encode())
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def fail_each(use: Callable[[], object]) -> None:
     assert hooks is not None
     use()
     gc.collect()
@@ -125,12 +143,15 @@ def fail_each(use: Callable[[], object]) -> None:
     ],
 )
 def test_functions(use: Callable[[], object]) -> None:
-    fail_each(use)
+    alone(lambda: fail_each(use))
 
 
 def test_register(pipe: tuple[int, int]) -> None:
-    server = wspy.Server(port=0)
-    fail_each(lambda: use_register(server, pipe[0]))
-    server.register(pipe[0], wspy.POLLIN, lambda fd, mask: server.stop())
-    os.write(pipe[1], b"x")
-    server.run()
+    def register() -> None:
+        server = wspy.Server(port=0)
+        fail_each(lambda: use_register(server, pipe[0]))
+        server.register(pipe[0], wspy.POLLIN, lambda fd, mask: server.stop())
+        os.write(pipe[1], b"x")
+        server.run()
+
+    alone(register)
