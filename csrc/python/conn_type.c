@@ -110,8 +110,8 @@ PyDoc_STRVAR(send_doc,
 "7692 section 8).\n\n"
 "ConnectionClosed after close() or once on_close has begun; in a handler of this connection that\n"
 "on_close waits for (async, thread=True) once the peer has gone, but that of a message may answer\n"
-"behind the peer's close frame, for close_timeout. TypeError for any other object; UnicodeEncodeError for a\n"
-"str with lone surrogates.\n\n"
+"behind the peer's close frame, for close_timeout. TypeError for any other object;\n"
+"UnicodeEncodeError for a str with lone surrogates.\n\n"
 "bytes and str of 16 KiB and more are sent from where they lie, without a copy.\n\n"
 "Mailbox: any thread may call it.");
 
